@@ -1,0 +1,1 @@
+"""Piped: wire protocols to processing in YAML."""

@@ -1,0 +1,1 @@
+"""What exists: the processors and providers that were found, by name."""

@@ -1,0 +1,121 @@
+"""Read, write and remove what lies at a dotted path in a baton."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+#: Paths are few and read for every baton: each is split once.
+_split: dict[str, tuple[str, ...]] = {"": ()}
+_MOST_REMEMBERED = 10_000
+
+
+class BatonPath(str):
+    """A text written with `!path`: stands for the value at that path of the baton; '' is the whole baton."""
+
+    __slots__ = ()
+
+
+def keys_of(path: str | Iterable[Any]) -> tuple[Any, ...]:
+    """The keys of a dotted path; `\\.` is a dot that belongs to a key.
+
+    Example:
+        >>> keys_of("request.headers.x")
+        ('request', 'headers', 'x')
+        >>> keys_of("files.a\\\\.txt")
+        ('files', 'a.txt')
+    """
+    if not isinstance(path, str):
+        return tuple(path)
+    keys = _split.get(path)
+    if keys is None:
+        keys = tuple(part.replace("\0", ".") for part in path.replace("\\.", "\0").split("."))
+        if len(_split) < _MOST_REMEMBERED:
+            _split[path] = keys
+    return keys
+
+
+def _step(holder: Any, key: Any) -> Any:
+    """One step of a path; KeyError when there is nothing."""
+    if isinstance(holder, Mapping):  # a mapping has items only: `items` or `copy` are no values of a baton
+        return holder[key]
+    if isinstance(holder, list | tuple) and isinstance(key, str):
+        if key.lstrip("-").isdigit():
+            return holder[int(key)]
+    elif not isinstance(holder, str | bytes) and hasattr(holder, "__getitem__"):
+        try:
+            return holder[key]
+        except (KeyError, TypeError, IndexError, AttributeError):
+            pass
+    if isinstance(key, str) and not key.startswith("__"):
+        return getattr(holder, key)
+    raise KeyError(key)
+
+
+def get_path(baton: Any, path: str | Iterable[Any], fallback: Any = None) -> Any:
+    """The value at a path, or `fallback` where there is none.
+
+    Each key is looked up as an item; what is no mapping is also asked for an attribute, a list for an index.
+    Names that begin with two underscores are never found: a path may come from outside.
+
+    Example:
+        >>> get_path({"user": {"names": ["Ada", "Bo"]}}, "user.names.1")
+        'Bo'
+        >>> get_path({}, "items", "none")
+        'none'
+    """
+    if type(baton) is dict and path in baton and type(path) is str and "." not in path:
+        return baton[path]
+    try:
+        for key in keys_of(path):
+            baton = _step(baton, key)
+    except (KeyError, TypeError, IndexError, AttributeError):
+        return fallback
+    return baton
+
+
+def set_path(baton: Any, path: str | Iterable[Any], value: Any) -> None:
+    """Put a value at a path; mappings that are missing on the way are made.
+
+    Attributes of objects are set only where they exist already.
+
+    Raises:
+        AttributeError: something on the way can hold nothing under that name.
+        ValueError: the path is empty; whoever calls decides what replacing the whole baton means.
+    """
+    *way, last = keys_of(path) or (None,)
+    if last is None:
+        raise ValueError("an empty path names the whole baton, which cannot be replaced in place")
+    for key in way:
+        try:
+            baton = _step(baton, key)
+        except (KeyError, TypeError, IndexError, AttributeError):
+            if not hasattr(baton, "setdefault"):
+                raise AttributeError(f"{type(baton).__name__} has no {key!r} to hold {path!r}") from None
+            baton = baton.setdefault(key, {})
+    if isinstance(baton, list) and isinstance(last, str) and last.lstrip("-").isdigit():
+        baton[int(last)] = value
+    elif hasattr(baton, "__setitem__") and not isinstance(baton, list):
+        baton[last] = value
+    elif isinstance(last, str) and not last.startswith("__") and hasattr(baton, last):
+        setattr(baton, last, value)
+    else:
+        raise AttributeError(f"{type(baton).__name__} has no {last!r} to be set for {path!r}")
+
+
+def remove_path(baton: Any, path: str | Iterable[Any], ignore_missing: bool = True) -> None:
+    """Take away what lies at a path.
+
+    Raises:
+        KeyError: there is nothing, and `ignore_missing` is off.
+    """
+    *way, last = keys_of(path)
+    try:
+        for key in way:
+            baton = _step(baton, key)
+        if isinstance(baton, list) and isinstance(last, str):
+            last = int(last)
+        del baton[last]
+    except (KeyError, TypeError, IndexError, AttributeError, ValueError):
+        if not ignore_missing:
+            raise KeyError(path) from None

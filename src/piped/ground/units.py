@@ -1,0 +1,60 @@
+"""Types of options that carry their unit, their bounds and their meaning."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from annotated_types import Ge, Gt, Le
+
+from piped.ground.errors import Mark
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """The unit of a number, as a person writes it behind one."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Meaning:
+    """What a plain value stands for, in words that fit behind "must be"."""
+
+    words: str
+
+
+Seconds = Annotated[float, Unit("s"), Ge(0)]
+Bytes = Annotated[int, Unit("bytes"), Ge(0)]
+Port = Annotated[int, Meaning("a TCP port"), Ge(0), Le(65535)]
+Count = Annotated[int, Meaning("a number of at least 1"), Gt(0)]
+#: A dotted path into the baton; '' is the whole baton.
+Path = Annotated[str, Meaning("a path in the baton")]
+LevelName = Literal["debug", "info", "warn", "warning", "error", "critical"]
+
+
+class Located(str):
+    """A text of a configuration that knows where it was written; None for one that was made in Python."""
+
+    where: Mark | None
+
+    def __new__(cls, text: str, where: Mark | None = None) -> Located:
+        made = super().__new__(cls, text)
+        made.where = where
+        return made
+
+
+class ResourcePath(Located):
+    """The path of a resource, such as `pipeline.hello` or `context.users`."""
+
+
+class ProcessorPath(ResourcePath):
+    """The resource that processes batons: usually `pipeline.<name>`; the bare name of a pipeline means it too."""
+
+
+class PipelineName(Located):
+    """The name of a pipeline, absolute; or relative to where it is written, with leading dots."""
+
+
+class ContextName(Located):
+    """The name of a context."""

@@ -1,0 +1,1 @@
+"""The steps that need no protocol: each file is one kind of work on a baton."""

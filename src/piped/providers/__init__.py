@@ -1,0 +1,1 @@
+"""The front doors: every documented provider at its address."""

@@ -1,0 +1,1 @@
+"""Who is ready: resources, dependencies, and what a source may take in."""

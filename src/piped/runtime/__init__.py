@@ -1,0 +1,1 @@
+"""Makes it happen: batons walk, services start, Deferreds and asyncio meet."""

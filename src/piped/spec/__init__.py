@@ -1,0 +1,1 @@
+"""What may be written: the options of a processor or provider, read from its signature."""

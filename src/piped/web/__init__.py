@@ -1,0 +1,1 @@
+"""HTTP: from a request to a baton, and from a pipeline to a response."""
