@@ -64,8 +64,8 @@ def get_path(baton: Any, path: str | Iterable[Any], fallback: Any = None) -> Any
         >>> get_path({}, "items", "none")
         'none'
     """
-    if type(baton) is dict and path in baton and type(path) is str and "." not in path:
-        return baton[path]
+    if type(baton) is dict and type(path) is str and path and "." not in path:
+        return baton.get(path, fallback)
     try:
         for key in keys_of(path):
             baton = _step(baton, key)

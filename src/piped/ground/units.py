@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from annotated_types import Ge, Gt, Le
 
@@ -47,14 +47,31 @@ class Located(str):
 class ResourcePath(Located):
     """The path of a resource, such as `pipeline.hello` or `context.users`."""
 
+    #: What stands before the name that is written, in the whole path.
+    prefix: ClassVar[str] = ""
+
 
 class ProcessorPath(ResourcePath):
     """The resource that processes batons: usually `pipeline.<name>`; the bare name of a pipeline means it too."""
 
 
+class ContextName(ResourcePath):
+    """The name of a context."""
+
+    prefix = "context."
+
+
+class PersistedContextName(ResourcePath):
+    """The name of a persisted context."""
+
+    prefix = "persisted_context."
+
+
+class TickIntervalName(ResourcePath):
+    """The name of an interval of ticks."""
+
+    prefix = "ticks.interval."
+
+
 class PipelineName(Located):
     """The name of a pipeline, absolute; or relative to where it is written, with leading dots."""
-
-
-class ContextName(Located):
-    """The name of a context."""

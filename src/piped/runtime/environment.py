@@ -1,3 +1,108 @@
 """RuntimeEnvironment: what a component is given in `configure`."""
 
 from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from twisted.application.service import MultiService
+from twisted.internet.defer import Deferred, execute
+from twisted.internet.interfaces import IProtocolFactory, IStreamServerEndpoint
+from twisted.internet.task import Clock
+from twisted.internet.threads import deferToThreadPool
+
+from piped.catalog.catalog import Catalog
+from piped.config.document import Document
+from piped.config.nodes import node_of
+from piped.ground.errors import Mark
+from piped.pipelines.graph import Graph
+from piped.resources.dependency_map import DependencyMap
+from piped.resources.offers import ResourceManager
+from piped.resources.wiring import DependencyManager
+from piped.runtime.draining import Sources
+from piped.runtime.listeners import Listener, Listeners
+
+
+class RuntimeEnvironment:
+    """Everything that a component may need from its surroundings; one for each running process.
+
+    Args:
+        configuration: what the user wrote; an empty one where a test needs none.
+        reactor: gives the time and what waits for it; a Clock, which stands still, where nothing runs.
+        wall_clock: seconds since 1970, as `time.time`.
+    """
+
+    def __init__(
+        self,
+        configuration: Document | None = None,
+        *,
+        reactor: Any = None,
+        wall_clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.reactor: Any = reactor if reactor is not None else Clock()
+        self.wall_clock = wall_clock
+        self.random = random.Random()
+        #: The root of the services: what is added to it starts and stops with the process.
+        self.application = MultiService()
+        self.configuration_manager = configuration or Document(node_of({}))
+        self.resource_manager = ResourceManager()
+        self.dependency_manager = DependencyManager(self.resource_manager, self.reactor)
+        #: Every source of batons joins these, so that a stop can drain them.
+        self.sources = Sources()
+        self.listeners = Listeners()
+        #: The compiled pipelines by name.
+        self.graphs: dict[str, Graph] = {}
+        self.catalog: Catalog | None = None
+        #: `piped -D`: failures keep their frames.
+        self.is_debugging = False
+        self.options: dict[type, Any] = {}
+        #: Replaced by whoever runs the process.
+        self.ask_for_stop: Callable[[], object] = self.application.stopService
+
+    def get_configuration_value(self, path: str, fallback: Any = None) -> Any:
+        """A copy of what is written at a dotted path of the configuration, `${NAME}` filled in."""
+        return self.configuration_manager.get(path, fallback)
+
+    def get_options(self, provider: object) -> Any:
+        """What stands in the section of a provider, checked and converted to its shape; None when nothing does."""
+        return self.options.get(type(provider))
+
+    def create_dependency_map(self, consumer: object, **dependencies: Any) -> DependencyMap:
+        """Dependencies of a consumer by name, read as attributes; see `DependencyMap`."""
+        return self.dependency_manager.create_dependency_map(consumer, **dependencies)
+
+    def add_processor(self, consumer: object, processor: str | Mapping[str, Any]) -> Any:
+        """The dependency of a consumer on what processes its batons, as written behind `processor:`."""
+        return self.dependency_manager.add_dependency(consumer, self.resource_path(processor))
+
+    def resource_path(self, written: str | Mapping[str, Any]) -> dict[str, Any]:
+        """The dependency that a `processor:` stands for; the bare name of a pipeline means the pipeline.
+
+        A pipeline that is asked for with `-` where its key has `_` is found too.
+        """
+        spec = dict(written) if isinstance(written, Mapping) else {"provider": written}
+        path = spec["provider"]
+        for name in (path, path.removeprefix("pipeline."), path.removeprefix("pipeline.").replace("-", "_")):
+            if name in self.graphs and path not in self.resource_manager.get_registered_resources():
+                located = type(path)(f"pipeline.{name}", path.where) if hasattr(path, "where") else f"pipeline.{name}"
+                return spec | {"provider": located}
+        return spec
+
+    def in_thread(self, function: Callable[..., Any], *arguments: Any) -> Deferred[Any]:
+        """Call something that blocks in a thread of the reactor; at once where the reactor is a Clock."""
+        if isinstance(self.reactor, Clock):
+            return execute(function, *arguments)
+        return deferToThreadPool(self.reactor, self.reactor.getThreadPool(), function, *arguments)
+
+    def add_listener(
+        self,
+        owner: str,
+        what: str,
+        endpoint: IStreamServerEndpoint,
+        factory: IProtocolFactory,
+        where: Mark | None = None,
+    ) -> Listener:
+        """Have a port opened when everything was resolved; one in use is told at `where`."""
+        return self.listeners.add(Listener(owner, what, endpoint, factory, where))

@@ -1,0 +1,81 @@
+"""The ports of a process: opened last, when everything else was resolved, and closed first."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
+from twisted.internet.defer import Deferred, gatherResults, maybeDeferred
+from twisted.internet.error import CannotListenError
+from twisted.internet.interfaces import IListeningPort, IProtocolFactory, IStreamServerEndpoint
+
+from piped.ground.errors import Mark, Problem
+
+
+@dataclass(slots=True, eq=False)
+class Listener:
+    """One port that waits for its turn to open.
+
+    `what` says to a person what answers there, such as "http"; `owner` who asked for it, such as "web.my_site".
+    """
+
+    owner: str
+    what: str
+    endpoint: IStreamServerEndpoint
+    factory: IProtocolFactory
+    where: Mark | None = None
+    port: IListeningPort | None = None
+
+    def __str__(self) -> str:
+        return f"{self.owner} on {self.address}"
+
+    @property
+    def address(self) -> str:
+        """Where it listens, as one would type it; what it will be asked for while it is not open."""
+        if self.port is None:
+            return self.what
+        host = self.port.getHost()
+        if isinstance(host, IPv4Address):
+            return f"{self.what}://{host.host}:{host.port}"
+        if isinstance(host, IPv6Address):
+            return f"{self.what}://[{host.host}]:{host.port}"
+        if isinstance(host, UNIXAddress):
+            return f"{self.what}+unix:{(host.name or b'').decode(errors='replace')}"
+        return f"{self.what}:{host}"
+
+
+@dataclass(slots=True, eq=False)
+class Listeners:
+    """Every listener of the process, in the order in which they were asked for."""
+
+    members: list[Listener] = field(default_factory=list)
+
+    def add(self, listener: Listener) -> Listener:
+        self.members.append(listener)
+        return listener
+
+    async def open(self) -> list[Problem]:
+        """Open all ports; what could not be opened is told, the others stay open."""
+        problems = []
+        for listener in self.members:
+            try:
+                listener.port = await listener.endpoint.listen(listener.factory)
+            except (CannotListenError, OSError) as error:
+                problems.append(_cannot_listen(listener, error))
+        return problems
+
+    def close(self) -> Deferred[Any]:
+        """Take no more connections; those that are open stay. Fires when every port is closed."""
+        ports = [listener.port for listener in self.members if listener.port is not None]
+        for listener in self.members:
+            listener.port = None
+        return gatherResults([maybeDeferred(port.stopListening) for port in ports], consumeErrors=True)
+
+
+def _cannot_listen(listener: Listener, error: Exception) -> Problem:
+    cause = error.socketError if isinstance(error, CannotListenError) else error
+    reason = getattr(cause, "strerror", None) or str(cause)
+    wanted = f" port {error.port}" if isinstance(error, CannotListenError) else ""
+    fix = "stop what is listening there, or choose another port" if "in use" in reason.lower() else ""
+    return Problem(f"{listener.owner} cannot listen on{wanted}: {reason.lower()}", listener.where, fix)

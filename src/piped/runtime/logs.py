@@ -1,0 +1,133 @@
+"""Log lines: Twisted and the standard library in one stream, each signed with the baton that it was written for."""
+
+from __future__ import annotations
+
+import json
+import logging
+import logging.config
+import sys
+import traceback
+from datetime import datetime, timezone
+from typing import Any, Literal, TextIO
+
+from twisted.logger import ILogObserver, LogEvent, LogLevel, formatEvent, globalLogBeginner
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from piped.ground.errors import PipedError
+from piped.runtime.signing import current_baton
+
+Format = Literal["text", "json"]
+_LEVELS = {
+    LogLevel.debug: logging.DEBUG,
+    LogLevel.info: logging.INFO,
+    LogLevel.warn: logging.WARNING,
+    LogLevel.error: logging.ERROR,
+    LogLevel.critical: logging.CRITICAL,
+}
+
+
+class BatonFilter(logging.Filter):
+    """Adds to every record the baton that is being processed: `baton` ("web.site-17") and `source` ("web.site")."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        baton = current_baton.get()
+        record.baton = str(baton) if baton else ""
+        record.source = baton.source if baton else ""
+        return True
+
+
+class TextFormatter(logging.Formatter):
+    """One line for people: time in UTC, level, logger, the baton if there is one, the message."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        baton = getattr(record, "baton", "")
+        signed = f" <{baton}>" if baton else ""
+        line = f"{_time_of(record)} [{record.levelname:<5}] [{record.name}]{signed} {record.getMessage()}"
+        return "\n".join(filter(None, (line, _traceback_of(record))))
+
+
+class JSONFormatter(logging.Formatter):
+    """One JSON object a line, for machines."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        told = {
+            "time": _time_of(record),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+            "baton": getattr(record, "baton", ""),
+            "source": getattr(record, "source", ""),
+            "traceback": _traceback_of(record),
+        }
+        return json.dumps({key: value for key, value in told.items() if value}, ensure_ascii=False)
+
+
+def _time_of(record: logging.LogRecord) -> str:
+    moment = datetime.fromtimestamp(record.created, timezone.utc)
+    return moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{int(record.msecs):03d}Z"
+
+
+def _traceback_of(record: logging.LogRecord) -> str:
+    """The traceback with the notes that say which pipeline and step failed (Failure.getTraceback leaves them out)."""
+    error = record.exc_info[1] if record.exc_info else None
+    return "".join(traceback.format_exception(error)).rstrip() if error is not None else ""
+
+
+def told(error: BaseException) -> str:
+    """An exception in one line: its type, its text, and where in which pipeline it happened."""
+    text = error.msg if isinstance(error, PipedError) else str(error)
+    name = type(error).__name__
+    notes = "; ".join(getattr(error, "__notes__", ()))
+    return f"{name}: {text}".rstrip(": ") + (f" ({notes})" if notes else "")
+
+
+@implementer(ILogObserver)
+class StandardLibraryObserver:
+    """Hands Twisted's events to `logging`, under the logger that the event's system names up to a comma."""
+
+    def __call__(self, event: LogEvent) -> None:
+        text = formatEvent(event)
+        failure = event.get("log_failure")
+        if not text and failure is None:
+            return
+        level = _LEVELS.get(event.get("log_level", LogLevel.info), logging.INFO)
+        system = str(event.get("log_system") or event.get("system") or event.get("log_namespace") or "-")
+        name = system.split(",")[0]
+        logger = logging.getLogger("twisted" if name == "-" else name)
+        logger.log(level, "%s", text or "unhandled error", exc_info=_exc_info(failure))
+
+
+def _exc_info(failure: Failure | None) -> Any:
+    if failure is None:
+        return None
+    return (failure.type, failure.value, failure.getTracebackObject())
+
+
+def start(
+    *,
+    level: str = "info",
+    format: Format = "text",
+    stream: TextIO | None = None,
+    configuration: dict[str, Any] | None = None,
+) -> None:
+    """Send everything that is logged, by Twisted too, to one handler; or where `configuration` says.
+
+    Args:
+        level: the least level that is shown.
+        stream: where to; the standard error by default.
+        configuration: as `logging.config.dictConfig`; replaces the other arguments.
+    """
+    if configuration is not None:
+        logging.config.dictConfig({"disable_existing_loggers": False} | configuration)
+        handlers = logging.getLogger().handlers
+    else:
+        handler = logging.StreamHandler(stream or sys.stderr)
+        handler.setFormatter(JSONFormatter() if format == "json" else TextFormatter())
+        root = logging.getLogger()
+        root.handlers[:] = handlers = [handler]
+        root.setLevel(level.upper())
+    for handler in handlers:
+        handler.addFilter(BatonFilter())
+    logging.captureWarnings(True)
+    globalLogBeginner.beginLoggingTo([StandardLibraryObserver()], discardBuffer=True, redirectStandardIO=False)
