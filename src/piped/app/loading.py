@@ -11,6 +11,8 @@ from typing import Any, NoReturn
 
 import click
 
+from piped.catalog.catalog import Catalog
+from piped.catalog.discovery import discover
 from piped.config.document import Document
 from piped.config.gathering import gather
 from piped.ground.errors import Problem
@@ -29,7 +31,7 @@ class Settings:
     rundir: str = "."
     logging_config: str | None = None
     log_level: str = "info"
-    log_format: str = "text"
+    log_format: logs.Format = "text"
     reactor: str | None = None
     is_debugging: bool = False
     is_strict: bool = False
@@ -102,6 +104,18 @@ def checked(path: str, settings: Settings) -> Assembly:
     return check(gather(path, settings.overrides, environ=os.environ), os.environ)
 
 
+def catalog_of(conf: str | None, settings: Settings) -> Catalog:
+    """Everything that exists; with what the bundles of a configuration hold, if one is named."""
+    if conf is None:
+        enter(settings)
+        catalog, problems = discover(None, None, ())
+        tell(problems)
+    else:
+        catalog = load(conf, settings).catalog
+    catalog.open_houses()
+    return catalog
+
+
 def mistakes(problems: Iterable[Problem], settings: Settings) -> list[Problem]:
     """Those that keep a configuration from running: all of them when strict, else what is no warning."""
     return [problem for problem in problems if settings.is_strict or not problem.is_warning]
@@ -132,7 +146,7 @@ def start_logging(settings: Settings) -> None:
             refuse(failing)
         configuration = Document(gathered.root, environ=os.environ).get("")
     try:
-        logs.start(level=settings.log_level, format=settings.log_format, configuration=configuration)
+        logs.start(level=settings.log_level, form=settings.log_format, configuration=configuration)
     except (ValueError, TypeError, AttributeError, ImportError) as error:  # what dictConfig raises
         cause = error.__cause__ or error
         tell([Problem(f"{settings.logging_config} cannot be used for logging: {error}: {cause}")])

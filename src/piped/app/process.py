@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred
+from twisted.python.failure import Failure
 
 from piped.ground.errors import Problem
 from piped.runtime.assembly import Assembly, configure
@@ -54,12 +55,14 @@ class Process:
 
     def start(self) -> Deferred[None]:
         """Configure, resolve, start the services, open the ports; stops again when one of these is not possible."""
-        return Deferred.fromCoroutine(self._start()).addErrback(self._failed_to_start)
+        starting: Deferred[None] = Deferred.fromCoroutine(self._start())
+        return starting.addErrback(self._failed_to_start)
 
     async def _start(self) -> None:
         if problems := configure(self.assembly, self.environment):
             return self._refuse(problems, 78)
         await self._as_deferred(self.environment.application.startService())
+        self.environment.after_start()
         if problems := await self.environment.listeners.open():
             return self._refuse(problems, 1)
         for listener in self.environment.listeners.members:
@@ -71,7 +74,7 @@ class Process:
         self.exit_code = exit_code
         self.ask_for_stop()
 
-    def _failed_to_start(self, failure: Any) -> None:
+    def _failed_to_start(self, failure: Failure) -> None:
         logger.critical("the start failed: %s", told(failure.value), exc_info=failure.value)
         self.exit_code = 1
         self.ask_for_stop()
@@ -123,13 +126,13 @@ class Process:
         if unfinished:
             self.exit_code = self.exit_code or 1
             logger.warning("cut short at the deadline: %s", ", ".join(unfinished))
-        for say in environment.before_stop:
-            await self._within(ends, "the shutdown event", say())
+        await self._within(ends, "the shutdown event", environment.before_stop())
         await self._within(ends, "stopping the services", self._as_deferred(environment.application.stopService()))
         logger.info("stopped")
 
     def _left(self, ends: float) -> float:
-        return max(ends - self.reactor.seconds(), LEAST_SECONDS)
+        left: float = ends - self.reactor.seconds()
+        return max(left, LEAST_SECONDS)
 
     async def _within(self, ends: float, what: str, waited_for: Deferred[Any]) -> None:
         """Wait for one part of the stop, no longer than the deadline allows; one that fails does not stop the stop."""

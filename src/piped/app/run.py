@@ -97,9 +97,9 @@ def _serve(assembly: Assembly, settings: Settings, drain: float | None) -> int:
     if settings.is_debugging:
         environment.is_debugging = True
         defer.setDebugging(True)
-    deadline = assembly.drain if drain is None else drain
-    process = Process(assembly, environment, deadline=DRAIN if deadline is None else deadline, tell=tell)
-    _name_process(str(assembly.document.get("service_name", "piped")))
+    deadline = drain if drain is not None else assembly.framework.get("drain", DRAIN)
+    process = Process(assembly, environment, deadline=deadline, tell=tell)
+    _name_process(assembly.framework.get("service_name", "piped"))
     reactor.addSystemEventTrigger("before", "shutdown", process.stop)
     # Not callWhenRunning: that comes before asyncio's loop runs.
     reactor.callLater(0, process.start)

@@ -51,7 +51,7 @@ class Node:
                 return None
             if type(node.value) is dict:
                 node = node.value.get(str(key))
-            elif type(node.value) is list and str(key).isdigit() and int(key) < len(node.value):
+            elif type(node.value) is list and str(key).isdecimal() and int(key) < len(node.value):
                 node = node.value[int(key)]
             else:
                 return None
@@ -75,6 +75,28 @@ class Node:
         elif type(self.value) is list:
             for index, node in enumerate(self.value):
                 yield from node.each((*path, str(index)))
+
+
+@dataclass(frozen=True, slots=True)
+class Alias:
+    """The value of `!alias:target` until it is resolved; `defaults` are the names written below it."""
+
+    #: Dotted path from the root of the whole configuration.
+    target: str
+    defaults: dict[str, Node]
+
+
+def kind_of(node: Node) -> str:
+    """What a node is, as a person calls it."""
+    value = node.value
+    if type(value) is Alias:
+        return f"!alias:{value.target}"
+    if type(value) is list:
+        return "a list"
+    if type(value) is dict:
+        return "a mapping"
+    text = "null" if value is None else repr(value)
+    return text if len(text) <= 50 else f"{text[:46]}...{text[-1]}"
 
 
 def node_of(value: Any, where: Mark = IN_PYTHON) -> Node:

@@ -35,12 +35,16 @@ def keys_of(path: str | Iterable[Any]) -> tuple[Any, ...]:
     return keys
 
 
+def _is_index(key: Any) -> bool:
+    return isinstance(key, str) and key.removeprefix("-").isdecimal()
+
+
 def _step(holder: Any, key: Any) -> Any:
     """One step of a path; KeyError when there is nothing."""
     if isinstance(holder, Mapping):  # a mapping has items only: `items` or `copy` are no values of a baton
         return holder[key]
     if isinstance(holder, list | tuple) and isinstance(key, str):
-        if key.lstrip("-").isdigit():
+        if _is_index(key):
             return holder[int(key)]
     elif not isinstance(holder, str | bytes) and hasattr(holder, "__getitem__"):
         try:
@@ -93,7 +97,7 @@ def set_path(baton: Any, path: str | Iterable[Any], value: Any) -> None:
             if not hasattr(baton, "setdefault"):
                 raise AttributeError(f"{type(baton).__name__} has no {key!r} to hold {path!r}") from None
             baton = baton.setdefault(key, {})
-    if isinstance(baton, list) and isinstance(last, str) and last.lstrip("-").isdigit():
+    if isinstance(baton, list) and _is_index(last):
         baton[int(last)] = value
     elif hasattr(baton, "__setitem__") and not isinstance(baton, list):
         baton[last] = value

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal, TypeAlias, TypeVar
 
 from annotated_types import Ge, Gt, Le
 
+from piped.ground.batons import BatonPath
 from piped.ground.errors import Mark
 
 
@@ -31,6 +32,10 @@ Count = Annotated[int, Meaning("a number of at least 1"), Gt(0)]
 #: A dotted path into the baton; '' is the whole baton.
 Path = Annotated[str, Meaning("a path in the baton")]
 LevelName = Literal["debug", "info", "warn", "warning", "error", "critical"]
+
+T = TypeVar("T")
+#: A value of that type, or the path of one in the baton, written with `!path`.
+OrPath: TypeAlias = T | BatonPath
 
 
 class Located(str):
@@ -74,4 +79,4 @@ class TickIntervalName(ResourcePath):
 
 
 class PipelineName(Located):
-    """The name of a pipeline, absolute; or relative to where it is written, with leading dots."""
+    """The name of a pipeline; absolute, or relative to where it is written, with leading dots."""

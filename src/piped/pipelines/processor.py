@@ -36,6 +36,8 @@ class Processor:
     pipeline_name: str = ""
     #: Where the step is written.
     where: Mark | None = None
+    #: The absolute names of the pipelines that its options name.
+    calls: Sequence[str] = ()
     time_spent = 0.0
 
     def __init__(self, node_name: str | None = None) -> None:

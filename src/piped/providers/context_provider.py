@@ -6,7 +6,7 @@ import json
 import logging
 import os
 import pickle
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -32,6 +32,8 @@ class ContextProvider:
                 foo: bar
             another_context: this is a string
     """
+
+    prefixes = ("context.",)
 
     def __init__(self) -> None:
         self.contexts: dict[str, Any] = {}
@@ -85,6 +87,8 @@ class PersistedContextProvider:
                 initial_data: {}
     """
 
+    prefixes = ("persisted_context.",)
+
     def __init__(self) -> None:
         self.contexts: dict[str, PersistedContext] = {}
 
@@ -119,7 +123,9 @@ class PersistedContext(Service):
                 "use kind: json, or say allow_pickle: true if nobody else can write that file",
             )
         self.file = os.path.expandvars(os.path.expanduser(options.file or f"{name}.{options.kind}"))
-        self.dump, self.load = (_dump_json, json.loads) if options.kind == "json" else (pickle.dumps, pickle.loads)
+        is_json = options.kind == "json"
+        self.dump: Callable[[Any], bytes] = _dump_json if is_json else pickle.dumps
+        self.load: Callable[[bytes], Any] = json.loads if is_json else pickle.loads
         self.data: Any = None
         self._is_loaded = False
         self._one_at_a_time = DeferredLock()
@@ -172,7 +178,9 @@ class PersistedContext(Service):
         except FileNotFoundError:
             return deepcopy(self.options.initial_data)
         except OSError as error:
-            raise self._problem("file", f"{self.file} cannot be read: {error.strerror}", "check its permissions") from error
+            raise self._problem(
+                "file", f"{self.file} cannot be read: {error.strerror}", "check its permissions"
+            ) from error
         try:
             data = self.load(content)
         except Exception as error:  # a pickle may raise anything

@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from piped import ConfigurationError, InvalidPipelineError, Pipeline, Problem, RuntimeEnvironment, did_you_mean, provider
+from piped import (
+    ConfigurationError,
+    InvalidPipelineError,
+    Pipeline,
+    Problem,
+    RuntimeEnvironment,
+    did_you_mean,
+    provider,
+)
 from piped.pipelines.graph import Graph
 from piped.pipelines.processor import Processor
 
@@ -26,6 +34,8 @@ class PipelineProvider:
                 nested_pipeline:
                     - passthrough
     """
+
+    prefixes = ("pipeline.",)
 
     def __init__(self) -> None:
         self.pipelines: dict[str, Pipeline] = {}
@@ -53,10 +63,11 @@ class PipelineProvider:
 
     def add_consumer(self, dependency: Any) -> None:
         if dependency.provider == "pipeline_provider":
-            return dependency.on_resource_ready(self)
+            dependency.on_resource_ready(self)
+            return
         pipeline = self.pipelines[dependency.provider.removeprefix("pipeline.")]
         self._dependency_manager.add_dependency(dependency, pipeline)
-        return dependency.on_resource_ready(pipeline)
+        dependency.on_resource_ready(pipeline)
 
     def __getitem__(self, name: str) -> Pipeline:
         try:

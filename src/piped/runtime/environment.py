@@ -9,7 +9,6 @@ from typing import Any
 
 from twisted.application.service import MultiService
 from twisted.internet.defer import Deferred, execute
-from twisted.internet.interfaces import IProtocolFactory, IStreamServerEndpoint
 from twisted.internet.task import Clock
 from twisted.internet.threads import deferToThreadPool
 
@@ -17,12 +16,15 @@ from piped.catalog.catalog import Catalog
 from piped.config.document import Document
 from piped.config.nodes import node_of
 from piped.ground.errors import Mark
+from piped.ground.units import ResourcePath
 from piped.pipelines.graph import Graph
 from piped.resources.dependency_map import DependencyMap
+from piped.resources.events import AsynchronousEvent, Event
 from piped.resources.offers import ResourceManager
 from piped.resources.wiring import DependencyManager
 from piped.runtime.draining import Sources
 from piped.runtime.listeners import Listener, Listeners
+from piped.runtime.unknown import means_pipeline
 
 
 class RuntimeEnvironment:
@@ -52,6 +54,10 @@ class RuntimeEnvironment:
         #: Every source of batons joins these, so that a stop can drain them.
         self.sources = Sources()
         self.listeners = Listeners()
+        #: Called when all services have started.
+        self.after_start: Event[[]] = Event()
+        #: Called when the process was asked to stop and nothing runs any more; what handlers return is waited for.
+        self.before_stop: Event[[]] = AsynchronousEvent()
         #: The compiled pipelines by name.
         self.graphs: dict[str, Graph] = {}
         self.catalog: Catalog | None = None
@@ -84,11 +90,11 @@ class RuntimeEnvironment:
         """
         spec = dict(written) if isinstance(written, Mapping) else {"provider": written}
         path = spec["provider"]
-        for name in (path, path.removeprefix("pipeline."), path.removeprefix("pipeline.").replace("-", "_")):
-            if name in self.graphs and path not in self.resource_manager.get_registered_resources():
-                located = type(path)(f"pipeline.{name}", path.where) if hasattr(path, "where") else f"pipeline.{name}"
-                return spec | {"provider": located}
-        return spec
+        meant = means_pipeline(path, self.graphs)
+        if meant is None or path in self.resource_manager.get_registered_resources():
+            return spec
+        where = path.where if isinstance(path, ResourcePath) else None
+        return spec | {"provider": ResourcePath(f"pipeline.{meant}", where)}
 
     def in_thread(self, function: Callable[..., Any], *arguments: Any) -> Deferred[Any]:
         """Call something that blocks in a thread of the reactor; at once where the reactor is a Clock."""
@@ -100,9 +106,16 @@ class RuntimeEnvironment:
         self,
         owner: str,
         what: str,
-        endpoint: IStreamServerEndpoint,
-        factory: IProtocolFactory,
+        endpoint: Any,
+        factory: Any,
         where: Mark | None = None,
     ) -> Listener:
-        """Have a port opened when everything was resolved; one in use is told at `where`."""
+        """Have a port opened when everything was resolved; one in use is told at `where`.
+
+        Args:
+            owner: who asks for it, such as "web.my_site".
+            what: what answers there, such as "http".
+            endpoint: a Twisted server endpoint.
+            factory: of the protocols.
+        """
         return self.listeners.add(Listener(owner, what, endpoint, factory, where))

@@ -8,7 +8,6 @@ from typing import Any
 from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
 from twisted.internet.defer import Deferred, gatherResults, maybeDeferred
 from twisted.internet.error import CannotListenError
-from twisted.internet.interfaces import IListeningPort, IProtocolFactory, IStreamServerEndpoint
 
 from piped.ground.errors import Mark, Problem
 
@@ -22,10 +21,11 @@ class Listener:
 
     owner: str
     what: str
-    endpoint: IStreamServerEndpoint
-    factory: IProtocolFactory
+    #: An IStreamServerEndpoint, an IProtocolFactory and an IListeningPort: mypy cannot call interfaces of zope.
+    endpoint: Any
+    factory: Any
     where: Mark | None = None
-    port: IListeningPort | None = None
+    port: Any = None
 
     def __str__(self) -> str:
         return f"{self.owner} on {self.address}"

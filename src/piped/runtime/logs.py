@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import logging
 import logging.config
+import os
 import sys
 import traceback
-from datetime import datetime, timezone
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, Literal, TextIO
 
 from twisted.logger import ILogObserver, LogEvent, LogLevel, formatEvent, globalLogBeginner
@@ -17,6 +19,8 @@ from zope.interface import implementer
 from piped.ground.errors import PipedError
 from piped.runtime.signing import current_baton
 
+#: Folders whose frames are the same for every failure.
+_ENGINE = tuple(f"{Path(__file__).parents[1] / room}{os.sep}" for room in ("pipelines", "runtime"))
 Format = Literal["text", "json"]
 _LEVELS = {
     LogLevel.debug: logging.DEBUG,
@@ -64,17 +68,26 @@ class JSONFormatter(logging.Formatter):
 
 
 def _time_of(record: logging.LogRecord) -> str:
-    moment = datetime.fromtimestamp(record.created, timezone.utc)
+    moment = datetime.fromtimestamp(record.created, UTC)
     return moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{int(record.msecs):03d}Z"
 
 
 def _traceback_of(record: logging.LogRecord) -> str:
-    """The traceback with the notes that say which pipeline and step failed (Failure.getTraceback leaves them out)."""
+    """The traceback with the notes that say which pipeline and step failed (Failure.getTraceback leaves them out).
+
+    It begins where the engine has called a step: how a baton came there is what the notes say.
+    """
     error = record.exc_info[1] if record.exc_info else None
-    return "".join(traceback.format_exception(error)).rstrip() if error is not None else ""
+    if error is None:
+        return ""
+    begin = error.__traceback__
+    while begin is not None and begin.tb_frame.f_code.co_filename.startswith(_ENGINE):
+        begin = begin.tb_next
+    lines = traceback.format_exception(type(error), error, begin or error.__traceback__)
+    return "".join(lines).rstrip()
 
 
-def told(error: BaseException) -> str:
+def told(error: BaseException | None) -> str:
     """An exception in one line: its type, its text, and where in which pipeline it happened."""
     text = error.msg if isinstance(error, PipedError) else str(error)
     name = type(error).__name__
@@ -92,6 +105,8 @@ class StandardLibraryObserver:
         if not text and failure is None:
             return
         level = _LEVELS.get(event.get("log_level", LogLevel.info), logging.INFO)
+        if event.get("eventType") in ("start", "stop"):  # of a port: who opened it tells of it
+            level = logging.DEBUG
         system = str(event.get("log_system") or event.get("system") or event.get("log_namespace") or "-")
         name = system.split(",")[0]
         logger = logging.getLogger("twisted" if name == "-" else name)
@@ -107,7 +122,7 @@ def _exc_info(failure: Failure | None) -> Any:
 def start(
     *,
     level: str = "info",
-    format: Format = "text",
+    form: Format = "text",
     stream: TextIO | None = None,
     configuration: dict[str, Any] | None = None,
 ) -> None:
@@ -122,12 +137,13 @@ def start(
         logging.config.dictConfig({"disable_existing_loggers": False} | configuration)
         handlers = logging.getLogger().handlers
     else:
-        handler = logging.StreamHandler(stream or sys.stderr)
-        handler.setFormatter(JSONFormatter() if format == "json" else TextFormatter())
+        handler: logging.Handler = logging.StreamHandler(stream or sys.stderr)
+        handler.setFormatter(JSONFormatter() if form == "json" else TextFormatter())
         root = logging.getLogger()
         root.handlers[:] = handlers = [handler]
         root.setLevel(level.upper())
-    for handler in handlers:
-        handler.addFilter(BatonFilter())
+    for each in handlers:
+        each.addFilter(BatonFilter())
     logging.captureWarnings(True)
-    globalLogBeginner.beginLoggingTo([StandardLibraryObserver()], discardBuffer=True, redirectStandardIO=False)
+    observer: Any = StandardLibraryObserver()  # mypy does not see what zope's implementer declares
+    globalLogBeginner.beginLoggingTo([observer], discardBuffer=True, redirectStandardIO=False)

@@ -1,0 +1,93 @@
+"""`piped list`, `show` and `schema`: what exists, and how it is written."""
+
+from __future__ import annotations
+
+import json
+
+import click
+
+from piped.app.loading import Settings, catalog_of, settings_options
+from piped.catalog.catalog import Catalog
+from piped.ground.errors import did_you_mean
+from piped.runtime.assembly import FRAMEWORK
+from piped.spec.pages import list_line, processor_page, section_page
+from piped.spec.schema import configuration_schema
+
+_conf = click.option("-c", "--conf", metavar="FILE", help="Also what the bundles of this configuration hold.")
+
+
+@click.command("list")
+@click.argument("kind", type=click.Choice(["processors", "providers"]), required=False)
+@_conf
+@settings_options
+def list_(settings: Settings, kind: str | None, conf: str | None) -> None:
+    """List the processors and providers that exist, and the houses that are closed.
+
+    \b
+    Example:
+        piped list processors
+        piped list -c site.yaml
+    """
+    catalog = catalog_of(conf, settings)
+    if kind != "providers":
+        _heading("Processors")
+        for name, entry in sorted(catalog.processors.items()):
+            click.echo(list_line(name, entry.spec))
+    if kind != "processors":
+        _heading("Providers, by their section of the configuration")
+        for provider in sorted(catalog.providers, key=lambda entry: entry.section or entry.name):
+            click.echo(list_line(provider.section or provider.name, provider.spec))
+    if catalog.closed:
+        _heading("Closed")
+        for house in catalog.closed:
+            click.echo(str(house))
+
+
+def _heading(text: str) -> None:
+    click.echo(click.style(text, bold=True))
+
+
+@click.command()
+@click.argument("name")
+@_conf
+@settings_options
+def show(settings: Settings, name: str, conf: str | None) -> None:
+    """Show how a processor, or a section of the configuration, is written.
+
+    \b
+    Example:
+        piped show eval-lambda
+        piped show web
+    """
+    catalog = catalog_of(conf, settings)
+    pages = _pages(catalog, name)
+    if not pages:
+        known = [*catalog.processors, *(entry.section for entry in catalog.providers if entry.section)]
+        advice = did_you_mean(name, known) or "see piped list"
+        raise click.UsageError(f"there is no processor or section {name!r}: {advice}")
+    click.echo_via_pager("\n".join(pages))
+
+
+def _pages(catalog: Catalog, name: str) -> list[str]:
+    entry = catalog.find_processor(name)
+    pages = [processor_page(name, entry.spec)] if entry else []
+    return pages + [
+        section_page(provider.section, provider.spec, provider.shape)
+        for provider in catalog.providers
+        if provider.section and f"{provider.section}.".startswith(f"{name}.")
+    ]
+
+
+@click.command()
+@_conf
+@settings_options
+def schema(settings: Settings, conf: str | None) -> None:
+    """Print a JSON Schema of configurations, with which editors complete and check them.
+
+    \b
+    Example:
+        piped schema > piped.schema.json
+        # and as the first line of a configuration:
+        # yaml-language-server: $schema=piped.schema.json
+    """
+    click.echo(json.dumps(configuration_schema(catalog_of(conf, settings), FRAMEWORK), indent=2, ensure_ascii=False))

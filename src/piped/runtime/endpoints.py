@@ -1,0 +1,46 @@
+"""Where a server listens: ports, old forms and Twisted's endpoint strings as endpoints."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from twisted.internet.endpoints import TCP4ServerEndpoint, TCP6ServerEndpoint, serverFromString
+
+#: Connections that the system holds for us while we are busy; Twisted's own 50 turns bursts away.
+_BACKLOG = 1024
+_MOST = 65535
+#: The port of the endpoints that have one, as the first argument or by its name.
+_PORT = re.compile(r"^(?:tcp4?|tcp6|ssl):(?:.*:)?(?:port=)?(\d+)(?::|$)|:port=(\d+)")
+
+
+def endpoint(reactor: Any, written: str | int, interface: str = "127.0.0.1") -> Any:
+    """The IStreamServerEndpoint for what stands behind `port:` or `listen:`.
+
+    A number listens on `interface`, an endpoint string ("tcp:8789", "ssl:1234", "unix:/run/site") where it says.
+
+    Raises:
+        ValueError: nothing can listen there; the text says why.
+    """
+    text = str(written).strip()
+    if text.isdigit():
+        make = TCP6ServerEndpoint if ":" in interface else TCP4ServerEndpoint
+        return make(reactor, _in_range(text), backlog=_BACKLOG, interface=interface)
+    port = _PORT.search(text)
+    if port:
+        _in_range(port[1] or port[2])
+    try:
+        return serverFromString(reactor, text)
+    except Exception as error:  # each kind of endpoint is a plug-in, and raises what it likes
+        raise ValueError(f"{text!r} is no endpoint: {error}") from error
+
+
+def _in_range(port: str) -> int:
+    if int(port) > _MOST:
+        raise ValueError(f"{port} is no port: the highest is {_MOST}")
+    return int(port)
+
+
+def is_known_only_when_running(written: str | int) -> bool:
+    """Whether an endpoint is handed to the process when it starts, so that nothing can be said of it before."""
+    return str(written).strip().startswith("systemd:")

@@ -1,0 +1,97 @@
+"""Names in a configuration that stand for nothing: sections that nobody reads, resources that nobody offers."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from typing import Any
+
+from piped.catalog.catalog import Catalog, ProviderEntry
+from piped.config.nodes import Node
+from piped.ground.errors import Problem, did_you_mean
+from piped.ground.units import Located, ResourcePath
+from piped.pipelines.graph import Graph
+from piped.pipelines.names import find_pipeline
+
+
+def unknown_sections(
+    root: Node, catalog: Catalog, framework: Collection[str], used: Collection[str]
+) -> Iterator[Problem]:
+    """Keys that nobody reads: a mistake when it looks like a slip of the pen, else a warning.
+
+    Args:
+        framework: the top-level keys that the framework itself reads.
+        used: those that aliases and includes have read.
+    """
+    closed = {section: house for house in catalog.closed for section in house.sections}
+    read = {entry.section for entry in catalog.providers if entry.section} | set(framework)
+    known = catalog.sections() | set(framework)
+    # A provider that declares no section may read any.
+    is_all_declared = all(entry.section is not None for entry in catalog.providers)
+    for key, node in root.value.items():
+        if key in closed:
+            house = closed[key]
+            yield Problem(f"the section {key!r} cannot be used: {house.why}", node.key_where, house.install)
+        elif key in known:
+            yield from _unknown_parts(key, node, read)
+        elif key.startswith("x-") or key in used:
+            continue
+        elif (advice := did_you_mean(key, known)).startswith("did you mean"):
+            yield Problem(f"unknown section {key!r}", node.key_where, advice)
+        elif is_all_declared:
+            fix = "remove it, or call it x-… if it is your own"
+            yield Problem(f"nothing reads the section {key!r}", node.key_where, fix, is_warning=True)
+
+
+def _unknown_parts(path: str, node: Node, read: Collection[str]) -> Iterator[Problem]:
+    """Keys between a top-level section and the sections that providers read below it."""
+    if path in read or not node.is_mapping:
+        return
+    parts = {section[len(path) + 1 :].split(".")[0] for section in read if section.startswith(path + ".")}
+    for key, member in node.value.items():
+        if key in parts:
+            yield from _unknown_parts(f"{path}.{key}", member, read)
+        else:
+            yield Problem(f"{path} has no section {key!r}", member.key_where, did_you_mean(key, parts))
+
+
+def unknown_resources(
+    references: Iterable[Located], options: Mapping[ProviderEntry, Any], catalog: Catalog, graphs: Mapping[str, Graph]
+) -> Iterator[Problem]:
+    """Resource paths that nobody will provide, as far as providers say what they offer.
+
+    Args:
+        options: the checked section of each provider that is used.
+    """
+    offered = set(_offered(options))
+    owned = _prefixes(catalog.providers)
+    broken = [entry for entry, value in options.items() if value is None]
+    # One that is used, or may be, and does not say what it offers might offer anything.
+    is_all_said = not broken and all(
+        hasattr(entry.factory, "offers") or (entry.section is not None and entry not in options)
+        for entry in catalog.providers
+    )
+    for reference in references:
+        if not isinstance(reference, ResourcePath):
+            continue
+        path = reference.prefix + reference
+        is_known = path in offered or path.startswith(_prefixes(broken)) or means_pipeline(path, graphs) is not None
+        if not is_known and (is_all_said or path.startswith(owned)):
+            names = {known.removeprefix(reference.prefix) for known in offered if known.startswith(reference.prefix)}
+            if "." not in path:
+                names |= set(graphs)
+            yield Problem(f"there is no {path!r}", reference.where, did_you_mean(reference, names))
+
+
+def _prefixes(entries: Iterable[ProviderEntry]) -> tuple[str, ...]:
+    return tuple(prefix for entry in entries for prefix in getattr(entry.factory, "prefixes", ()))
+
+
+def _offered(options: Mapping[ProviderEntry, Any]) -> Iterator[str]:
+    for entry, value in options.items():
+        if value is not None and (offers := getattr(entry.factory, "offers", None)):
+            yield from offers(value)
+
+
+def means_pipeline(path: str, graphs: Mapping[str, Graph]) -> str | None:
+    """The pipeline that a `processor:` means: by its resource path, or by its bare name."""
+    return find_pipeline(path.removeprefix("pipeline."), graphs)

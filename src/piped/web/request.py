@@ -1,0 +1,217 @@
+"""The request that a pipeline is given: Twisted's, at ease with text, and safe to write to at any time."""
+
+from __future__ import annotations
+
+import logging
+import weakref
+from collections.abc import Callable
+from typing import Any
+
+from twisted.web import server
+from twisted.web.http import NO_BODY_CODES, REQUEST_ENTITY_TOO_LARGE
+from twisted.web.iweb import INonQueuedRequestFactory
+from zope.interface import provider
+
+_log = logging.getLogger("piped.web")
+
+
+class Arguments(dict[Any, list[Any]]):
+    """The arguments of a query and a form: lists of text under names of text, lists of bytes under names of bytes.
+
+    Only the names of text are counted and iterated over.
+
+    Example:
+        >>> arguments = Arguments({b"n": [b"1", b"2"]})
+        >>> arguments["n"], arguments[b"n"], list(arguments)
+        (['1', '2'], [b'1', b'2'], ['n'])
+    """
+
+    def __init__(self, received: dict[bytes, list[bytes]]) -> None:
+        self.received = received
+        super().__init__({_text(name): [_text(value) for value in values] for name, values in received.items()})
+
+    def __missing__(self, name: Any) -> list[bytes]:
+        return self.received[name]
+
+    def get(self, name: Any, default: Any = None) -> Any:
+        try:
+            return self[name]
+        except KeyError:
+            return default
+
+    def __contains__(self, name: object) -> bool:
+        return super().__contains__(name) or name in self.received
+
+
+def _expire(reference: weakref.ref[Request], give_up: Callable[[Request], object]) -> None:
+    request = reference()
+    if request is not None and request.is_open:
+        give_up(request)
+
+
+def _text(data: bytes) -> str:
+    """What a client sent, as text; what is no UTF-8 is replaced, so that it can always be written again."""
+    return data.decode("utf-8", "replace")
+
+
+@provider(INonQueuedRequestFactory)
+class Request(server.Request):
+    """A request of a client and the response to it.
+
+    `write` takes text (sent as UTF-8) and bytes, `setHeader` any value, `args` is read with text and with bytes, and
+    `postpath` is a list of text. Finishing twice, or after the client has left, does no harm.
+    """
+
+    #: Called when the client leaves before the response is finished.
+    on_lost: Callable[[], object] | None = None
+    #: The resource path of what processes it.
+    answered_by = ""
+    is_let_go = False
+    #: Segments of the path: those on the way to what answers, as they came, and those below it, as text.
+    prepath: Any
+    postpath: Any
+    channel: Any
+    site: Any
+    content: Any
+    _deadline: Any = None
+    _is_too_large = False
+    _is_cut = False
+
+    def __str__(self) -> str:
+        # Escaped, as it is what some client sent and is read on terminals.
+        return f"{repr(self.method)[2:-1]} {repr(self.uri)[2:-1]}"
+
+    @property
+    def is_open(self) -> bool:
+        """Whether there still is a client that waits for the rest of the response."""
+        return not self.finished and not self._is_cut and self.channel is not None
+
+    def getHeader(self, key: Any) -> Any:
+        """A header of the request: text for a name of text, bytes for one of bytes, None if it was not sent."""
+        values = self.requestHeaders.getRawHeaders(key if isinstance(key, bytes) else key.encode("utf-8"))
+        if values is None:
+            return None
+        return values[-1] if isinstance(key, bytes) else _text(values[-1])
+
+    def setHeader(self, name: str | bytes, value: Any) -> None:
+        """Set a header of the response; a value that is neither text nor bytes is made text.
+
+        Raises:
+            ValueError: a line break, which would let a value add headers, or a name that is no header's.
+        """
+        data = value if isinstance(value, bytes) else str(value).encode("utf-8")
+        if b"\r" in data or b"\n" in data or b"\0" in data:
+            raise ValueError(f"a header cannot hold a line break: {name!r}: {value!r}")
+        try:
+            self.responseHeaders.setRawHeaders(name, [data])
+        except ValueError as error:
+            raise ValueError(f"{name!r} is no name of a header") from error
+
+    def write(self, data: str | bytes) -> None:
+        """Send a part of the response, the headers before the first one."""
+        if isinstance(data, str):
+            data = data.encode("utf-8")
+        elif not isinstance(data, bytes | bytearray | memoryview):
+            raise TypeError(f"a response is made of text or bytes, not of {type(data).__name__}")
+        if not self._is_cut:
+            super().write(bytes(data))
+
+    def answer(self, body: bytes) -> None:
+        """Send the whole body, with its length, and finish."""
+        has_body = self.code not in NO_BODY_CODES and (body or self.method != b"HEAD")
+        if has_body and not self.startedWriting:
+            self.responseHeaders.setRawHeaders(b"Content-Length", [b"%d" % len(body)])
+        if body and self.is_open:
+            self.write(body)
+        self.finish()
+
+    def finish(self) -> None:
+        """End the response; nothing happens when it has ended already or the client has left."""
+        if not self.is_open:
+            return
+        if self.is_let_go:
+            self.is_let_go = False
+            self.channel.hold(self)
+        self._forget_deadline()
+        super().finish()
+
+    def cut_short(self) -> None:
+        """Hang up in the midst of the response, so that its client does not take it for whole."""
+        self._is_cut = True
+        self.loseConnection()
+
+    def limit(self, seconds: float, give_up: Callable[[Request], object]) -> None:
+        """Call `give_up` with this request when it is not finished in time."""
+        # Referred to weakly: a request that was let go is not kept by its deadline.
+        self._deadline = self.site.reactor.callLater(seconds, _expire, weakref.ref(self), give_up)
+
+    def _forget_deadline(self) -> None:
+        if self._deadline is not None and self._deadline.active():
+            self._deadline.cancel()
+
+    def let_go(self) -> None:
+        """Leave the request to whoever still refers to it; when nobody does any more, it is finished.
+
+        Called when a pipeline has ended without finishing it: a part of the program may have kept it, to finish it
+        later. Nothing but `__del__` can tell that nobody has. (A weakref.finalize would have to write the response
+        without the request; a finaliser is given it alive.)
+        """
+        self.is_let_go = True
+        self.channel.let_go(self)
+
+    def __del__(self) -> None:
+        # May run in any thread, and in the midst of anything.
+        if self.is_let_go and self.is_open:
+            self.site.reactor.callFromThread(self._finish_forgotten)
+
+    def _finish_forgotten(self) -> None:
+        if self.is_open:
+            _log.warning(
+                "%s ended without finishing %s, and nothing refers to the request any more: finishing it",
+                self.answered_by,
+                self,
+            )
+            self.answer(b"")
+
+    # What the channel calls:
+
+    def process(self) -> None:
+        self.args = Arguments(self.args)
+        if not self.path.startswith((b"/", b"*")) and b"://" in self.path:
+            # A proxy asks with the whole address (RFC 9112, 3.2.2).
+            self.path = b"/" + self.path.split(b"://", 1)[1].partition(b"/")[2]
+        super().process()
+
+    def gotLength(self, length: int | None) -> None:
+        super().gotLength(length)
+        if length is not None and length > self.channel.site.max_body:
+            self._refuse_body()
+
+    def handleContentChunk(self, data: bytes) -> None:
+        if self._is_too_large:
+            return
+        super().handleContentChunk(data)
+        if self.content.tell() > self.channel.site.max_body:
+            self._refuse_body()
+
+    def requestReceived(self, command: bytes, path: bytes, version: bytes) -> None:
+        if not self._is_too_large:
+            super().requestReceived(command, path, version)
+
+    def _refuse_body(self) -> None:
+        """Answer 413 and hang up: the rest of the body is never read."""
+        self._is_too_large = True
+        self.requestHeaders.removeHeader(b"Expect")
+        self.clientproto = b"HTTP/1.1"
+        self.setResponseCode(REQUEST_ENTITY_TOO_LARGE)
+        self.setHeader(b"Connection", b"close")
+        self.setHeader(b"Content-Length", b"0")
+        self.write(b"")
+        self.cut_short()
+
+    def connectionLost(self, reason: Any) -> None:
+        super().connectionLost(reason)
+        self._forget_deadline()
+        on_lost, self.on_lost = self.on_lost, None
+        if on_lost is not None:
+            on_lost()

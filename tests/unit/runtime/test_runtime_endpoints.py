@@ -1,0 +1,52 @@
+"""Where a server listens."""
+
+from __future__ import annotations
+
+import pytest
+from twisted.internet.testing import MemoryReactor
+
+from piped.runtime.endpoints import endpoint
+
+
+def listening_of(written: str | int, interface: str = "127.0.0.1") -> tuple[object, str]:
+    reactor = MemoryReactor()
+    endpoint(reactor, written, interface).listen(object())
+    port, _, _, interface = reactor.tcpServers[0]
+    return port, interface
+
+
+@pytest.mark.parametrize("written", [8080, "8080", " 8080 "])
+def test_a_bare_port_listens_on_loopback(written: str | int) -> None:
+    """A port without an address is not reachable from other machines."""
+    assert listening_of(written) == (8080, "127.0.0.1")
+
+
+def test_a_bare_port_listens_on_the_interface_that_is_asked_for() -> None:
+    """`interface:` opens a port to others; IPv6 addresses need no escapes."""
+    assert listening_of(0, "0.0.0.0") == (0, "0.0.0.0")
+    assert listening_of(8080, "::1") == (8080, "::1")
+
+
+def test_an_endpoint_listens_where_it_says() -> None:
+    """The old form tcp:8789 listens on every address, an endpoint with an interface there."""
+    assert listening_of("tcp:8789") == (8789, "")
+    assert listening_of("tcp:8789:interface=127.0.0.1") == (8789, "127.0.0.1")
+
+
+@pytest.mark.parametrize(
+    ("written", "told"),
+    [
+        (70000, "70000 is no port"),
+        ("tcp:70000", "70000 is no port"),
+        ("tcp:interface=127.0.0.1:port=70000", "70000 is no port"),
+        ("8080x", "'8080x' is no endpoint"),
+        ("tpc:8080", "'tpc:8080' is no endpoint"),
+        ("tcp:http-", "'tcp:http-' is no endpoint"),
+        ("", "'' is no endpoint"),
+        ("ssl:1234:privateKey=/nowhere/key.pem", "is no endpoint: .*No such file"),
+    ],
+)
+def test_what_cannot_listen_is_told_with_its_reason(written: str | int, told: str) -> None:
+    """A mistake in an endpoint says what is wrong, before anything is started."""
+    with pytest.raises(ValueError, match=told):
+        endpoint(None, written)

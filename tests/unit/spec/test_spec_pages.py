@@ -1,0 +1,102 @@
+"""What there is to know about a processor or a section is a page that reads well on a terminal."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from piped.ground.units import OrPath, Seconds
+from piped.spec.pages import list_line, processor_page, section_page
+from piped.spec.shapes import Arguments
+from piped.spec.spec import Spec
+
+
+class Followed(str):
+    """A text that says what is done."""
+
+
+@dataclass
+class Node:
+    """One place.
+
+    Args:
+        children: what is below.
+    """
+
+    children: dict[str, "Node"] = field(default_factory=dict)
+    pace: Seconds = 1
+
+
+class Client:
+    def __init__(self, name: str, nodes: list[Node] | None = None, **options: Any) -> None: ...
+
+
+async def wait(baton, *, delay: OrPath[Seconds], to: str = Followed("the input path"), note: str = "a|b"):
+    """Hold the baton for a while.
+
+    Then pass it on.
+
+    Args:
+        delay: how long to hold it.
+
+    Source: RFC 1.
+
+    Example:
+        - wait:
+            delay: 0.5
+    """
+
+
+WAIT = """\
+# wait
+
+Hold the baton for a while.
+
+Then pass it on.
+
+| option  | must be                               | default        | meaning |
+| ------- | ------------------------------------- | -------------- | ------- |
+| `delay` | a number of at least 0 (s) or a !path | required       | how long to hold it. |
+| `to`    | text                                  | the input path |  |
+| `note`  | text                                  | 'a\\|b'         |  |
+
+Source: RFC 1.
+
+Example:
+
+    - wait:
+        delay: 0.5
+"""
+
+
+def test_the_page_of_a_processor():
+    """Summary, description, a table of the options with unit and default, source and example."""
+    assert processor_page("wait", Spec.of(wait)) == WAIT
+
+
+def test_the_line_of_a_processor():
+    """A list of what exists has one line for each."""
+    assert list_line("wait", Spec.of(wait), width=8) == "wait     Hold the baton for a while."
+
+
+def test_the_page_of_a_section_shows_what_is_written_inside():
+    """Mappings inside get tables of their own, under the path at which they are written; one in itself gets one."""
+
+    class Provider:
+        """Clients."""
+
+    page = section_page("pb.clients", Spec.of(Provider), dict[str, Arguments[Client]])
+    headings = [line for line in page.split("\n") if line.startswith("#")]
+    assert headings == ["# pb.clients", "## pb.clients.<name>", "## pb.clients.<name>.nodes[]"]
+    assert "`name`" not in page
+    assert "Takes any further option." in page
+    assert "| `pace`     | a number of at least 0 (s) | 1       |  |" in page
+    assert "One place." in page
+
+
+def test_the_page_of_a_plain_section_says_what_it_must_be():
+    """A section without options is still explained."""
+    assert "`drain` must be a number of at least 0 (s)." in section_page("drain", Spec.of(Node), Seconds)
+
+
+def test_a_processor_without_options_says_so():
+    """Nobody wonders whether the page is incomplete."""
+    assert "No options." in processor_page("passthrough", Spec.of(lambda baton: None))

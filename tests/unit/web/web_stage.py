@@ -1,0 +1,114 @@
+"""A site without a network: bytes in, bytes out, and a clock that stands still."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from twisted.internet.address import IPv4Address
+from twisted.internet.error import ConnectionDone
+from twisted.internet.task import Clock
+from twisted.internet.testing import StringTransport
+from twisted.python.failure import Failure
+from twisted.web.resource import Resource
+from twisted.web.server import NOT_DONE_YET
+
+from piped.providers.web_provider import WebSite
+from piped.runtime.environment import RuntimeEnvironment
+from piped.web.channel import Channel, Site
+from piped.web.request import Request
+
+
+class Reactor(Clock):
+    """A clock that is told from other threads, too."""
+
+    def callFromThread(self, call: Callable[..., object], *arguments: Any) -> None:
+        self.callLater(0, call, *arguments)
+
+
+class _Calls(Resource):
+    isLeaf = True
+
+    def __init__(self, answer: Callable[[Request], object]) -> None:
+        super().__init__()
+        self.answer = answer
+
+    def render(self, request: Request) -> int:
+        self.answer(request)
+        return NOT_DONE_YET
+
+
+class Client:
+    """A client of a site whose every request is handed to `answer`."""
+
+    def __init__(self, answer: Callable[[Request], object], *, max_body: int = 1000, timeout: float = 60) -> None:
+        self.reactor = Reactor()
+        self.connect(Site(_Calls(answer), reactor=self.reactor, timeout=timeout, max_body=max_body))
+
+    def connect(self, site: Site) -> None:
+        """Begin a connection to a site."""
+        self.site = site
+        self.site.startFactory()
+        self.transport = StringTransport(peerAddress=IPv4Address("TCP", "192.0.2.1", 4000))
+        self.channel: Channel = self.site.buildProtocol(None)
+        self.channel.makeConnection(self.transport)
+
+    def send(self, data: bytes) -> bytes:
+        """What comes back at once."""
+        self.transport.clear()
+        self.channel.dataReceived(data)
+        return self.transport.value()
+
+    def get(self, target: str = "/", *headers: str, method: str = "GET", body: bytes = b"") -> bytes:
+        """The response to a request, as it stands when the request was handled."""
+        if body:
+            headers = (*headers, f"Content-Length: {len(body)}")
+        lines = [f"{method} {target} HTTP/1.1", "Host: site", *headers, "", ""]
+        return self.send("\r\n".join(lines).encode() + body)
+
+    def leave(self) -> None:
+        self.channel.connectionLost(Failure(ConnectionDone()))
+
+    @property
+    def is_hung_up_on(self) -> bool:
+        return self.transport.disconnecting
+
+
+def parsed(response: bytes) -> tuple[int, dict[str, str], bytes]:
+    """The code, the headers by their names in small letters, and the body as it was sent."""
+    head, _, body = response.partition(b"\r\n\r\n")
+    first, *lines = head.decode().split("\r\n")
+    headers = dict(line.split(": ", 1) for line in lines)
+    return int(first.split()[1]), {name.lower(): value for name, value in headers.items()}, body
+
+
+class Processors:
+    """Offers callables as resources, which can be taken away."""
+
+    def __init__(self, environment: RuntimeEnvironment, callables: dict[str, Callable[[Any], Any]]) -> None:
+        self.callables, self.dependencies = callables, dict[str, Any]()
+        for path in callables:
+            environment.resource_manager.register(path, self)
+
+    def add_consumer(self, dependency: Any) -> None:
+        self.dependencies[dependency.provider] = dependency
+        dependency.on_resource_ready(self.callables[dependency.provider])
+
+    def lose(self, path: str) -> None:
+        self.dependencies[path].on_resource_lost("taken away")
+
+    def restore(self, path: str) -> None:
+        self.dependencies[path].on_resource_ready(self.callables[path])
+
+
+class Stage(Client):
+    """A client of a configured site whose processors are callables, such as `{"pipeline.hello": hello}`."""
+
+    def __init__(self, processors: dict[str, Callable[[Any], Any]], **configuration: Any) -> None:
+        self.environment = RuntimeEnvironment(reactor=Reactor())
+        self.processors = Processors(self.environment, processors)
+        self.web = WebSite("site", configuration)
+        self.web.configure(self.environment)
+        self.environment.dependency_manager.resolve_initial_states()
+        self.reactor = self.environment.reactor
+        self.connect(self.web.factory)

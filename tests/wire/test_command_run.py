@@ -1,0 +1,206 @@
+"""`piped run` as an operator sees it: signals, exit codes, ports, logs."""
+
+import json
+import signal
+import socket
+import threading
+
+import pytest
+from commands import Running, fetch, piped
+
+SITE = """\
+web:
+  site:
+    port: 0
+    routing:
+      __config__: {processor: hello}
+      slow:
+        __config__: {processor: slow}
+      failing:
+        __config__: {processor: failing}
+pipelines:
+  hello:
+    - write-web-response: {fallback_content: hello}
+  slow:
+    - log: {message: a slow one}
+    - wait: {delay: 1.5}
+    - write-web-response: {fallback_content: late}
+  failing:
+    - set-value: {path: a, value: 1}
+    - exec-code:
+        code: |
+          raise LookupError('it is not here')
+"""
+
+
+def unanswered(url):
+    """Ask for something that will never be answered."""
+    with pytest.raises(OSError):  # noqa: PT011 - however the connection ends
+        fetch(url)
+
+
+@pytest.fixture
+def site(tmp_path):
+    file = tmp_path / "site.yaml"
+    file.write_text(SITE)
+    return file
+
+
+def in_background(function):
+    """Call something in a thread; gives a function that waits for what it gave."""
+    results = []
+    thread = threading.Thread(target=lambda: results.append(function()))
+    thread.start()
+
+    def result():
+        thread.join(30)
+        return results[0]
+
+    return result
+
+
+def test_sigterm_lets_what_is_running_end(site, tmp_path):
+    """A request that is being processed when SIGTERM comes is answered; new ones find the port closed."""
+    with Running(site, cwd=tmp_path) as running:
+        url = running.url()
+        slow = in_background(lambda: fetch(url + "slow"))
+        running.wait_for("a slow one")
+        running.process.send_signal(signal.SIGTERM)
+        running.wait_for("stopping")
+        assert (slow().code, slow().body) == (200, "late")
+        assert running.ended() == 0
+
+
+def test_the_deadline_of_a_stop_cuts_short_what_takes_longer(site, tmp_path):
+    """What is still running when --drain is over is cancelled, told, and makes the exit code 1."""
+    with Running(site, "--drain", "0.2", cwd=tmp_path) as running:
+        url = running.url()
+        slow = in_background(lambda: fetch(url + "slow"))
+        running.wait_for("a slow one")
+        assert running.stop() == 1
+        assert "web.site" in running.wait_for("cut short")
+        assert slow().code == 500
+
+
+def test_a_second_signal_ends_at_once(site, tmp_path):
+    """Who cannot wait sends a second signal."""
+    with Running(site, cwd=tmp_path) as running:
+        url = running.url()
+        in_background(lambda: unanswered(url + "slow"))
+        running.wait_for("a slow one")
+        running.process.send_signal(signal.SIGTERM)
+        running.wait_for("stopping")
+        assert running.stop(signal.SIGTERM, timeout=1) == 1
+        assert "ending at once" in running.log
+
+
+def test_a_port_in_use_is_told_with_its_place(site, tmp_path):
+    """A port that another process has is one line with the place of the configuration, and exit code 1."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        site.write_text(SITE.replace("port: 0", f"port: {port}"))
+        done = piped("run", "site.yaml", cwd=tmp_path)
+    assert done.returncode == 1
+    assert f"site.yaml:3:11: web.site cannot listen on port {port}: address already in use" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_configuration_that_cannot_run_exits_with_78(site, tmp_path):
+    """run tells the same mistakes as check, and starts nothing."""
+    site.write_text(SITE.replace("processor: slow", "processor: slwo"))
+    run, check = (piped(verb, "site.yaml", cwd=tmp_path) for verb in ("run", "check"))
+    assert run.returncode == check.returncode == 78
+    for done in (run, check):
+        assert "site.yaml:7:33: there is no 'slwo' – did you mean 'slow'?" in done.stderr
+
+
+def test_the_flags_of_piped_0_7_work(site, tmp_path):
+    """`piped -nc site.yaml -O path:value` runs as it did."""
+    site.write_text(SITE.replace("port: 0", "port: none"))
+    with Running("-nc", "site.yaml", "-O", "web.site.port:0", cwd=tmp_path) as running:
+        assert running.get().body == "hello"
+        assert running.stop(signal.SIGINT) == 0
+
+
+def test_options_without_a_verb_mean_run(site, tmp_path):
+    """The command line of Piped 0.7 needs no verb."""
+    done = piped("-nc", "nowhere.yaml", cwd=tmp_path)
+    assert done.returncode == 78
+    assert "nowhere.yaml" in done.stderr
+
+
+def test_a_failing_processor_is_logged_once_and_signed(site, tmp_path):
+    """A failure costs one request: 500, one log line with pipeline, step, place and traceback; the process goes on."""
+    with Running(site, cwd=tmp_path) as running:
+        failed = running.get("/failing")
+        assert (failed.code, "Processing Failed" in failed.body) == (500, True)
+        assert "LookupError" not in failed.body
+        assert running.get().body == "hello"
+        assert running.stop() == 0
+    assert running.log.count("in pipeline failing, step exec-code-1 (site.yaml:18:7)") == 2  # line and traceback
+    assert running.log.count("Traceback") == 1
+    assert 'site.yaml", line 20' in running.log
+    assert "raise LookupError('it is not here')" in running.log
+
+
+def test_json_logs_are_an_object_a_line_with_the_baton(site, tmp_path):
+    """--log-format json: every line is an object; a line written for a baton names it and its source."""
+    with Running("site.yaml", "--log-format", "json", cwd=tmp_path) as running:
+        running.get("/slow")
+        running.get("/failing")
+        assert running.stop() == 0
+    told = [json.loads(line) for line in running.lines]
+    [slow] = [line for line in told if line["message"] == "a slow one"]
+    [failed] = [line for line in told if "LookupError" in line["message"]]
+    assert slow["source"] == failed["source"]
+    assert slow["baton"] != failed["baton"]
+    assert slow["baton"].startswith(slow["source"])
+    assert "it is not here" in failed["traceback"]
+
+
+def test_a_service_can_stop_itself(tmp_path):
+    """A pipeline with `shutdown` ends the process with exit code 0, and the shutdown event is told before."""
+    (tmp_path / "script.yaml").write_text(
+        "system-events:\n"
+        "  startup: {go: begin}\n"
+        "  shutdown: {say: end}\n"
+        "pipelines:\n"
+        "  begin: [{log: {message: it begins}}, shutdown]\n"
+        "  end: [{wait: {delay: 0.1}}, {log: {message: it ends}}]\n"
+    )
+    done = piped("run", "script.yaml", cwd=tmp_path)
+    assert done.returncode == 0
+    assert done.stderr.index("it begins") < done.stderr.index("it ends") < done.stderr.index("stopped")
+
+
+def test_a_pid_file_is_written_when_asked_for(site, tmp_path):
+    """-p holds the process id while the service runs, and is gone afterwards."""
+    pid = tmp_path / "site.pid"
+    with Running("site.yaml", "-p", "%d", cwd=tmp_path) as running:
+        assert int(pid.read_text()) == running.process.pid
+        assert running.stop() == 0
+    assert not pid.exists()
+
+
+def test_ticks_come_until_the_service_stops(tmp_path):
+    """An interval of ticks feeds its pipeline again and again."""
+    (tmp_path / "ticks.yaml").write_text(
+        "ticks: {interval: {often: {interval: 0.05, processor: count}}}\n"
+        "pipelines: {count: [{log: {message: a tick}}]}\n"
+    )
+    with Running("ticks.yaml", cwd=tmp_path) as running:
+        for _ in range(3):
+            running.wait_for("a tick")
+            running.lines.clear()
+        assert running.stop() == 0
+
+
+@pytest.mark.parametrize("reactor", ["asyncio", "epoll", "uvloop"])
+def test_every_reactor_serves(site, tmp_path, reactor):
+    """--reactor chooses another loop; what needs no asyncio works on all of them."""
+    with Running("site.yaml", "-r", reactor, cwd=tmp_path) as running:
+        assert running.get().body == "hello"
+        assert running.get("/slow").body == "late"
+        assert running.stop() == 0
