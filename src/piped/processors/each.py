@@ -13,7 +13,7 @@ from piped import AllPipelinesFailedError, Count, InputOutputProcessor, Lambda, 
 from piped.pipelines.input_output import is_awaitable
 from piped.pipelines.processor import Baton
 from piped.processors.lambdas import bind
-from piped.processors.pipelines import Callee, last_of, pipeline_path
+from piped.processors.pipelines import Callee, last_of, path_of
 from piped.runtime.turns import Turns
 from piped.runtime.walk import Walk
 
@@ -66,7 +66,7 @@ class ForEach(InputOutputProcessor):
 
     def configure(self, runtime_environment: RuntimeEnvironment) -> None:
         self.reactor = runtime_environment.reactor
-        self._callee = Callee(runtime_environment.add_processor(self, pipeline_path(self, self._pipeline)))
+        self._callee = Callee(runtime_environment.add_processor(self, path_of(self, self._pipeline)))
         self.result_of: Callable[[Any], Any] = bind(self, self._text, self._namespace) if self._text else last_of
 
     async def process_input(self, input: Any, baton: Baton) -> Any:
@@ -179,11 +179,8 @@ class _Round:
 
     def _next_end(self) -> Deferred[None]:
         """A Deferred that fires when something has ended."""
-        self._news = Deferred(self._nobody_waits)
+        self._news = Deferred()
         return self._news
-
-    def _nobody_waits(self, news: Deferred[None]) -> None:
-        self._news = None
 
     async def _end_others(self) -> None:
         for stop in list(self.running.values()):

@@ -29,7 +29,7 @@ from piped.processors.lambdas import bind, depend
 from piped.resources.dependency import Dependency
 
 
-def pipeline_path(step: Processor, name: str) -> ProcessorPath:
+def path_of(step: Processor, name: str) -> ProcessorPath:
     """The resource path of a pipeline that a step names, maybe relative to its own."""
     return ProcessorPath(f"pipeline.{absolute(name, step.pipeline_name)}", getattr(name, "where", None))
 
@@ -118,7 +118,7 @@ class RunPipeline(InputOutputProcessor):
     def configure(self, runtime_environment: RuntimeEnvironment) -> None:
         self._environment = runtime_environment
         if self._pipeline is not None:
-            self._callee = Callee(runtime_environment.add_processor(self, pipeline_path(self, self._pipeline)))
+            self._callee = Callee(runtime_environment.add_processor(self, path_of(self, self._pipeline)))
 
     def process_input(self, input: Any, baton: Baton) -> Any:
         callee = self._callee or self._named_by(baton)
@@ -131,7 +131,7 @@ class RunPipeline(InputOutputProcessor):
         name = get_path(baton, self._pipeline_path or "")
         if not isinstance(name, str):
             raise InvalidPipelineError(f"what lies at {self._pipeline_path!r} is no name of a pipeline: {name!r}")
-        wanted = self._environment.resource_path(pipeline_path(self, name))
+        wanted = self._environment.resource_path(path_of(self, name))
         path = wanted["provider"]
         if path not in self._callees:
             self._callees[path] = Callee(self._found(wanted))
@@ -141,11 +141,7 @@ class RunPipeline(InputOutputProcessor):
         """A dependency that stands by itself: this step must not be lost with what one of its batons asked for."""
         manager = self._environment.dependency_manager
         dependency = manager.add_dependency(manager.as_dependency(wanted))
-        try:
-            manager.resolve_initial_states()
-        except Exception:
-            manager.remove_dependency(dependency)
-            raise
+        manager.resolve_initial_states()
         return dependency
 
     async def _run_later(self, callee: Callee, input: Any, baton: Baton) -> Any:

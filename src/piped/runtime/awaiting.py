@@ -69,14 +69,13 @@ class BatonTask:
     )
 
     # Set when they come into being; a walk that waits for nothing is made twice as fast:
-    _asyncio_future_blocking: bool
     _result: Any
     _error: BaseException | None
     _unheard: _Unheard | None
 
     def __init__(self, context: Context) -> None:
         self._context = context
-        self.stopped = self._is_done = False
+        self.stopped = self._is_done = self._asyncio_future_blocking = False
         self._callbacks: tuple[Callable[[Any], None], ...] = ()
         self._coroutine: Coroutine[Any, Any, Any] | None = None
         self._waits_for: Any = None

@@ -28,7 +28,7 @@ class PipedService(MultiService):
     """
 
     def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call] # Twisted's services are not typed
+        super().__init__()
         self._cancellables: dict[Deferred[Any], None] = {}
         self._life = _Activity(self, "run")
 
@@ -46,14 +46,14 @@ class PipedService(MultiService):
     def startService(self) -> None:
         """Start; a service that is running already is left alone."""
         if not self.running:
-            super().startService()  # type: ignore[no-untyped-call] # as above
+            super().startService()
             self._life.start()
 
     def stopService(self) -> Deferred[None]:
         """Stop the services below, and cancel `run` and whatever is `cancellable`; fires when all of that has ended."""
         if not self.running:
             return succeed(None)
-        below = super().stopService()  # type: ignore[no-untyped-call] # as above
+        below = super().stopService()
         return DeferredList([below, *self._cancel()]).addCallback(lambda _: None)
 
     def cancellable(self, awaited: T) -> T:
@@ -175,7 +175,8 @@ class _Call(BatonTask):
     """One call of a method, which may wait for Deferreds and for asyncio alike."""
 
     def __init__(self, method: Callable[[], Any]) -> None:
-        self._method, self._context = method, copy_context()
+        super().__init__(copy_context())
+        self._method = method
 
     def begin(self) -> None:
         try:

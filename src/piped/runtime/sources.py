@@ -165,10 +165,13 @@ class Source:
     def _settle(self, ticket: Ticket, settle: Callable[[Outcome], Any], outcome: Outcome) -> None:
         # Counted first: a source that takes one at a time may take the next from within `settle`.
         self._intake.settle(ticket)
+        sign = current_baton.set(BatonId(self.name, ticket.number))
         try:
             settle(outcome)
         except Exception:
             log.failure("{source} could not settle baton {number}", source=self.name, number=ticket.number)
+        finally:
+            current_baton.reset(sign)
         self._report()
 
     def _report(self) -> None:

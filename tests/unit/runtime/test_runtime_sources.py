@@ -206,6 +206,18 @@ def test_code_knows_which_baton_it_works_for(stage: Stage) -> None:
     stage.take()
     stage.take()
     assert current_baton.get() is None
+
+
+def test_what_settling_logs_is_signed_as_well() -> None:
+    """A source that tells of a failure tells it in the name of the baton, whether a step waited or not."""
+    stage = Stage().process_with(lambda baton: stage.waiting.pop() if stage.waiting else baton)
+    settled: list[str] = []
+    waiting: Deferred[Any] = Deferred()
+    for stage.waiting in ([], [waiting]):
+        stage.source.take({}, lambda outcome: settled.append(str(current_baton.get())))
+    waiting.callback({})
+    assert settled == ["web.site-1", "web.site-2"]
+    assert current_baton.get() is None
     stage.waiting[1].callback("b")
     stage.waiting[0].callback("a")
     assert seen == ["web.site-1", "web.site-2", "web.site-2", "web.site-1"]
