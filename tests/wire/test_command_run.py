@@ -1,5 +1,6 @@
 """`piped run` as an operator sees it: signals, exit codes, ports, logs."""
 
+import http.client
 import json
 import signal
 import socket
@@ -139,9 +140,9 @@ def test_a_failing_processor_is_logged_once_and_signed(site, tmp_path):
         assert "LookupError" not in failed.body
         assert running.get().body == "hello"
         assert running.stop() == 0
-    assert running.log.count("in pipeline failing, step exec-code-1 (site.yaml:18:7)") == 2  # line and traceback
+    assert running.log.count("in pipeline failing, step exec-code-1 (site.yaml:19:7)") == 2  # line and traceback
     assert running.log.count("Traceback") == 1
-    assert 'site.yaml", line 20' in running.log
+    assert 'site.yaml", line 21' in running.log
     assert "raise LookupError('it is not here')" in running.log
 
 
@@ -158,6 +159,8 @@ def test_json_logs_are_an_object_a_line_with_the_baton(site, tmp_path):
     assert slow["baton"] != failed["baton"]
     assert slow["baton"].startswith(slow["source"])
     assert "it is not here" in failed["traceback"]
+    [stopped] = [line for line in told if line["message"] == "stopped"]
+    assert "baton" not in stopped, "the stop is the work of no baton"
 
 
 def test_a_service_can_stop_itself(tmp_path):
@@ -204,3 +207,36 @@ def test_every_reactor_serves(site, tmp_path, reactor):
         assert running.get().body == "hello"
         assert running.get("/slow").body == "late"
         assert running.stop() == 0
+
+
+def test_nothing_of_a_baton_reaches_the_next_one_on_its_connection(tmp_path):
+    """A failure that was handled for one request is not the current failure of those that follow it."""
+    (tmp_path / "site.yaml").write_text(
+        "web:\n"
+        "  site:\n"
+        "    port: 0\n"
+        "    routing:\n"
+        "      fail: {__config__: {processor: fail}}\n"
+        "      tell: {__config__: {processor: tell}}\n"
+        "pipelines:\n"
+        "  fail:\n"
+        "    - raise-exception:\n"
+        "        error_consumers: [{inline-pipeline: tell}]\n"
+        "  tell:\n"
+        "    - eval-lambda:\n"
+        "        output_path: content\n"
+        "        namespace: {current_failure: piped.current_failure}\n"
+        "        lambda: 'baton: repr(current_failure())'\n"
+        "    - wait: {delay: 0.01}\n"
+        "    - write-web-response: {}\n"
+    )
+    with Running("site.yaml", cwd=tmp_path) as running:
+        connection = http.client.HTTPConnection(running.url("").removeprefix("http://"), timeout=30)
+        told = []
+        for path in ("/fail", "/tell", "/fail", "/tell"):
+            connection.request("GET", path)
+            told.append(connection.getresponse().read().decode())
+        connection.close()
+        assert running.stop() == 0
+    assert ["Failure" in text for text in told] == [True, False, True, False], told
+    assert "<web.site" not in running.wait_for("stopped")

@@ -3,19 +3,52 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
+from contextvars import copy_context
 from typing import Any
 
 import click
 from twisted.application.reactors import NoSuchReactor, getReactorTypes, installReactor
-from twisted.internet import asyncioreactor
+from twisted.internet.asyncioreactor import AsyncioSelectorReactor
+from twisted.internet.main import installReactor as install_instance
 
 UVLOOP, ASYNCIO = "uvloop", "asyncio"
 
 
+class AsyncioReactor(AsyncioSelectorReactor):
+    """asyncio's reactor, where sockets and timers do not inherit the context of the baton that touched them last.
+
+    asyncio remembers the context in which a callback is registered. A connection whose reading goes on while a baton
+    is answered, or the one timer that Twisted shares among all calls, would carry that baton's context variables into
+    whatever they lead to next. Other reactors call everything in the context of the process.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._context = copy_context()
+        super().__init__(loop)
+
+    def addReader(self, reader: Any) -> None:
+        self._context.run(super().addReader, reader)
+
+    def addWriter(self, writer: Any) -> None:
+        self._context.run(super().addWriter, writer)
+
+    def callLater(self, delay: float, callable: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        return self._context.run(super().callLater, delay, callable, *args, **kwargs)
+
+    def callFromThread(self, callable: Callable[..., Any], *args: object, **kwargs: object) -> None:
+        # Not the shared context itself: this one may be called while that is entered, also from a signal.
+        self._context.copy().run(super().callFromThread, callable, *args, **kwargs)
+
+
 def install(name: str | None = None) -> Any:
-    """Install the reactor and give it. Called before anything imports `twisted.internet.reactor`."""
+    """Install the reactor and give it. Called before anything imports `twisted.internet.reactor`.
+
+    Raises:
+        click.BadParameter: there is none of that name.
+    """
     if name in (None, UVLOOP, ASYNCIO):
-        asyncioreactor.install(_uvloop() if name != ASYNCIO else asyncio.new_event_loop())
+        install_instance(AsyncioReactor(_uvloop() if name != ASYNCIO else asyncio.new_event_loop()))
     else:
         try:
             installReactor(name)

@@ -87,6 +87,9 @@ def set_path(baton: Any, path: str | Iterable[Any], value: Any) -> None:
         AttributeError: something on the way can hold nothing under that name.
         ValueError: the path is empty; whoever calls decides what replacing the whole baton means.
     """
+    if type(baton) is dict and type(path) is str and path and "." not in path:
+        baton[path] = value
+        return
     *way, last = keys_of(path) or (None,)
     if last is None:
         raise ValueError("an empty path names the whole baton, which cannot be replaced in place")

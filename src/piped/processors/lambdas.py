@@ -108,11 +108,7 @@ class EvalLambda(InputOutputProcessor):
         self._function = bind(self, self._text, self._namespace)
 
     def process_input(self, input: Any, baton: Baton) -> Any:
-        try:
-            return self._function(input)
-        except Exception:
-            logger.error("failed to evaluate lambda %s", self._text)
-            raise
+        return self._function(input)
 
 
 class _Gone:

@@ -241,12 +241,9 @@ class BatonTask:
     def result(self) -> Any:
         """What it ended with; raises what it failed with."""
         self._must_be_done()
-        try:
-            if self._error is not None:
-                raise self._error
-            return self._result
-        finally:
-            del self  # the traceback keeps this frame, which must not keep the error in turn
+        if self._error is not None:
+            raise self._error
+        return self._result
 
     def _must_be_done(self) -> None:
         if not self._is_done:
@@ -316,6 +313,8 @@ class BatonTask:
 
     def uncancel(self) -> int:
         self._cancels = max(0, self._cancels - 1)
+        if self._cancels == 0 and not self.stopped:
+            self._throw = None  # it came too late to be raised
         return self._cancels
 
 

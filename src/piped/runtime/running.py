@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from contextvars import copy_context
-from functools import cached_property
 from time import perf_counter
 
 from twisted.internet.defer import Deferred, fail, succeed
@@ -16,9 +16,9 @@ from piped.pipelines.runs import Halt, Run, Runs
 from piped.pipelines.tracing import Clock, Trace, Visit, WatchedRuns, current_place, under_way
 from piped.runtime.awaiting import failure_of
 from piped.runtime.turns import Timer
-from piped.runtime.walk import Tally, Walk, current_failure
-
-__all__ = ["Outcome", "Pipeline", "Walk", "current_failure"]
+from piped.runtime.walk import Tally
+from piped.runtime.walk import Walk as Walk
+from piped.runtime.walk import current_failure as current_failure
 
 #: Of how many batons that came through one is watched, so that times are known without being asked for.
 SAMPLED = 1000
@@ -47,10 +47,12 @@ class Pipeline(Tally):
         self.graph = graph
         self.last_trace: Trace | None = None
         self._now = now
-        self._sampled = sampled or float("inf")
+        self._sampled = sampled or sys.maxsize
         self._sample_at = self._sampled
         self._runs = Runs(graph.sources)
         self._only = _only_run(self._runs)
+        # Not a cached_property, which touches `__dict__` and makes every attribute of a pipeline slower ever after.
+        self._watched: WatchedRuns | None = None
 
     def __call__(self, baton: Baton) -> Deferred[list[Baton]]:
         """A Deferred of the results; it has already fired unless a step waits. Cancelling it stops the walk."""
@@ -66,12 +68,12 @@ class Pipeline(Tally):
         """The results, or the Walk that will have them if a step has to wait. Raises what no error consumer handled."""
         if (under_way or self.succeeded >= self._sample_at) and (trace := self._new_trace()) is not None:
             return self._run_traced(baton, trace)
-        # What steps set in their context must reach neither the next baton nor whoever sent this one.
-        context = copy_context()
         only = self._only
         if only is None:
-            return Walk(self, self._runs, context).begin(self._runs.entry, baton)
+            return Walk(self, self._runs, copy_context()).begin(self._runs.entry, baton)
         # Most batons need no Walk: a walk over one run that does not halt is nothing but that run.
+        # What steps set in their context must reach neither the next baton nor whoever sent this one.
+        context = copy_context()
         try:
             produced = context.run(only.go, baton)
         except BaseException:
@@ -108,10 +110,6 @@ class Pipeline(Tally):
         """Seconds spent in all steps by the batons that were watched: traced and sampled ones only."""
         return sum(step.time_spent for step in self.graph)
 
-    @cached_property
-    def _watched(self) -> WatchedRuns:
-        return WatchedRuns(self.graph.sources)
-
     def _step_above(self) -> Visit | None:
         """The traced step that is running now; not one whose trace has ended, which timers it set remember."""
         place = current_place.get()
@@ -126,10 +124,13 @@ class Pipeline(Tally):
     def _run_traced(self, baton: Baton, trace: Trace) -> list[Baton] | Walk:
         self._sample_at = self.succeeded + self._sampled
         self.last_trace = trace
+        watched = self._watched = self._watched or WatchedRuns(self.graph.sources)
         context = copy_context()
         context.run(trace.begin)
+        walk = Walk(self, watched, context)
+        del context
         try:
-            outcome = Walk(self, self._watched, context).begin(self._watched.entry, baton)
+            outcome = walk.begin(watched.entry, baton)
         except BaseException as error:
             trace.end(error)
             raise

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextvars import copy_context
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -46,6 +47,7 @@ class Source:
         self._runs: dict[Dependency | None, Callable[[Baton], Any]] = {}
         self._walks: dict[Ticket, Walk] = {}
         self._drains: list[Deferred[None]] = []
+        self._context = copy_context()
         if dependency is not None:
             self.feed(dependency)
 
@@ -160,7 +162,9 @@ class Source:
     def _ended(self, ticket: Ticket, settle: Callable[[Outcome], Any], walk: Walk) -> None:
         del self._walks[ticket]
         error = walk.exception()
-        self._settle(ticket, settle, walk.result() if error is None else failure_of(error))
+        # Whoever ends a walk is in its context, which must not go on in what `settle` takes or starts next.
+        outcome = walk.result() if error is None else failure_of(error)
+        self._context.copy().run(self._settle, ticket, settle, outcome)
 
     def _settle(self, ticket: Ticket, settle: Callable[[Outcome], Any], outcome: Outcome) -> None:
         # Counted first: a source that takes one at a time may take the next from within `settle`.

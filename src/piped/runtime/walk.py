@@ -99,7 +99,7 @@ class Walk(BatonTask):
         """
         tally = self._tally
         try:
-            has_ended = self._context.run(self._walk, branch, baton, None, current_cause.get(), None, halt)
+            has_ended = self._context.run(self._walk, (branch, baton, None, current_cause.get(), None), halt)
         except BaseException:
             tally.failed += 1
             self._context = NOWHERE
@@ -111,16 +111,9 @@ class Walk(BatonTask):
         self._context = NOWHERE
         return self._results
 
-    def _walk(
-        self,
-        branch: Any,
-        baton: Baton,
-        scope: Scope,
-        cause: BaseException | None,
-        below: Frame,
-        halt: Halt | None = None,
-    ) -> bool:
+    def _walk(self, way: Any, halt: Halt | None = None) -> bool:
         """Go on with a baton: True at the end of all branches, False when a step waits. Raises what nobody handles."""
+        branch, baton, scope, cause, below = way
         rounds = 0
         try:
             while True:
@@ -225,7 +218,7 @@ class Walk(BatonTask):
     def settled(self, value: Any) -> None:
         branch, scope, cause, below, _, _ = self._left
         try:
-            has_ended = self.stopped or self._walk(branch, value, scope, cause, below)
+            has_ended = self.stopped or self._walk((branch, value, scope, cause, below))
         except BaseException as error:
             return self._end(error)
         return self._end(None) if has_ended else None
@@ -235,7 +228,7 @@ class Walk(BatonTask):
         if self.stopped or run is None or not isinstance(error, Exception):
             return self._end(error)
         try:
-            has_ended = self._walk(*self._way_out(error, run.step_of(call), scope))
+            has_ended = self._walk(self._way_out(error, run.step_of(call), scope))
         except BaseException as unhandled:
             return self._end(unhandled)
         return self._end(None) if has_ended else None

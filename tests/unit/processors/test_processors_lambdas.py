@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import traceback
 from collections.abc import Callable
 from typing import Any
@@ -44,14 +43,6 @@ def test_a_lambda_may_give_a_deferred(main: Main) -> None:
     assert not running.called
     later.callback(5)
     assert running.result[0]["now"] == 5
-
-
-def test_a_failing_lambda_is_logged(main: Main, caplog: pytest.LogCaptureFixture) -> None:
-    """The log names the lambda, and the exception is the one that it raised."""
-    site = main("- eval-lambda: {lambda: 'n: n[5]'}")
-    with caplog.at_level(logging.ERROR), pytest.raises(KeyError):
-        site.run({})
-    assert "failed to evaluate lambda n: n[5]" in caplog.messages
 
 
 def test_a_traceback_shows_where_the_lambda_is_written(main: Main) -> None:

@@ -186,6 +186,22 @@ def test_asyncio_knows_the_task_from_the_first_line() -> None:
     asyncio.run(main())
 
 
+def test_a_cancelling_can_be_taken_back() -> None:
+    """A timeout that comes too late to be raised harms nothing that is awaited later."""
+
+    async def takes_back(baton: Any) -> Any:
+        task = asyncio.current_task()
+        assert task is not None
+        task.cancel()
+        assert (task.cancelling(), task.uncancel()) == (1, 0)
+        return await asyncio.sleep(0, baton)
+
+    async def main() -> Any:
+        return await ended(pipeline(takes_back).run(5))
+
+    assert asyncio.run(main()) == [5]
+
+
 def test_timeouts_and_groups_work() -> None:
     """asyncio's own tools, around its futures, around Deferreds and around other pipelines."""
     inner = pipeline(lambda baton: Deferred())

@@ -103,7 +103,10 @@ def test_a_failure_is_answered_with_500_and_logged_once(caplog: pytest.LogCaptur
     code, _, body = parsed(Stage({"pipeline.it": processor}, routing=routed()).get("/?b"))
     assert (code, b"Processing Failed" in body) == (500, True)
     [record] = caplog.records
-    assert (record.levelname, record.getMessage()) == ("ERROR", "pipeline.it failed for GET /?b")
+    assert (record.levelname, record.getMessage()) == (
+        "ERROR",
+        "pipeline.it failed for GET /?b: ValueError: no such thing (in pipeline pipeline.it, step pipeline.it)",
+    )
     assert record.exc_info is not None
     assert str(record.exc_info[1]) == "no such thing"
 
