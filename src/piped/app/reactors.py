@@ -36,9 +36,9 @@ class AsyncioReactor(AsyncioSelectorReactor):
     def callLater(self, delay: float, callable: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         return self._context.run(super().callLater, delay, callable, *args, **kwargs)
 
-    def callFromThread(self, callable: Callable[..., Any], *args: object, **kwargs: object) -> None:
+    def callFromThread(self, f: Callable[..., Any], *args: object, **kwargs: object) -> None:
         # Not the shared context itself: this one may be called while that is entered, also from a signal.
-        self._context.copy().run(super().callFromThread, callable, *args, **kwargs)
+        self._context.copy().run(super().callFromThread, f, *args, **kwargs)
 
 
 def install(name: str | None = None) -> Any:
