@@ -6,16 +6,19 @@ import json
 import logging
 import os
 import pickle
+import shutil
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from twisted.application.service import MultiService, Service
-from twisted.internet.defer import Deferred, DeferredLock
+from twisted.internet.defer import Deferred, DeferredLock, succeed
 from twisted.internet.task import LoopingCall
+from twisted.python.filepath import FilePath
 
-from piped import ConfigurationError, Problem, RuntimeEnvironment, Seconds, provider
+from piped import ConfigurationError, Problem, RuntimeEnvironment, Seconds, provider, told
 
 logger = logging.getLogger(__name__)
 
@@ -43,7 +46,7 @@ class ContextProvider:
         return (f"context.{name}" for name in options)
 
     def configure(self, runtime_environment: RuntimeEnvironment) -> None:
-        self.contexts = runtime_environment.get_options(self) or {}
+        self.contexts = runtime_environment.get_options(self)
         for path in self.offers(self.contexts):
             runtime_environment.resource_manager.register(path, self)
 
@@ -56,18 +59,26 @@ class PersistedContextOptions:
     """Where and how one context is kept.
 
     Args:
-        kind: the format of the file. A pickle can run any code when it is read: it needs `allow_pickle`.
-        file: where it is kept; `<name>.<kind>` by default. `~` and `$VAR` are expanded.
+        kind: the format of the file. `json` keeps what JSON has: names become text, and tuples lists. A pickle can run
+            any code when it is read: it needs `allow_pickle`.
+        file: where it is kept, in a folder that exists; `<name>.<kind>` by default. `~` and `$VAR` are expanded.
         initial_data: what it holds when there is no file yet, or one that cannot be read.
         interval: how often it is written when it changed; 0 writes it only when the process stops.
         allow_pickle: the file is trusted like the program itself.
     """
 
     kind: Literal["json", "pickle"] = "json"
-    file: str | None = None
+    file: FilePath | None = None  # type: ignore[type-arg]  # the checker knows the class, not its kinds
     initial_data: Any = field(default_factory=dict)
     interval: Seconds = 30
     allow_pickle: bool = False
+
+    def __post_init__(self) -> None:
+        if self.kind == "pickle" and not self.allow_pickle:
+            raise ConfigurationError(
+                "a pickle can run any code when it is read",
+                hint="use kind: json, or say allow_pickle: true if nobody else can write that file",
+            )
 
 
 @provider("persisted_contexts", dict[str, PersistedContextOptions])
@@ -98,11 +109,17 @@ class PersistedContextProvider:
 
     def configure(self, runtime_environment: RuntimeEnvironment) -> None:
         services = MultiService()
-        options: dict[str, PersistedContextOptions] = runtime_environment.get_options(self) or {}
-        for name, wanted in options.items():
-            self.contexts[name] = PersistedContext(name, wanted, runtime_environment)
-            self.contexts[name].setServiceParent(services)
+        users: dict[str, str] = {}
+        problems: list[Problem] = []
+        for name, options in runtime_environment.get_options(self).items():
+            context = self.contexts[name] = PersistedContext(name, options, runtime_environment)
+            context.setServiceParent(services)
             runtime_environment.resource_manager.register(f"persisted_context.{name}", self)
+            if (other := users.setdefault(os.path.realpath(context.file), name)) != name:
+                what = f"the persisted contexts {other!r} and {name!r} would overwrite each other in {context.file}"
+                problems.append(context.problem(what, "give one of them another file"))
+        if problems:
+            raise ConfigurationError(problems=problems)
         services.setServiceParent(runtime_environment.application)
 
     def add_consumer(self, dependency: Any) -> None:
@@ -116,28 +133,29 @@ class PersistedContext(Service):
     def __init__(self, name: str, options: PersistedContextOptions, environment: RuntimeEnvironment) -> None:
         self.setName(name)
         self.options, self.environment = options, environment
-        if options.kind == "pickle" and not options.allow_pickle:
-            raise self._problem(
-                "kind",
-                f"the persisted context {name!r} would be read from a pickle, which can run any code",
-                "use kind: json, or say allow_pickle: true if nobody else can write that file",
-            )
-        self.file = os.path.expandvars(os.path.expanduser(options.file or f"{name}.{options.kind}"))
+        self.file: str = options.file.path if options.file else os.path.abspath(f"{name}.{options.kind}")
         is_json = options.kind == "json"
         self.dump: Callable[[Any], bytes] = _dump_json if is_json else pickle.dumps
         self.load: Callable[[bytes], Any] = json.loads if is_json else pickle.loads
         self.data: Any = None
         self._is_loaded = False
         self._one_at_a_time = DeferredLock()
+        #: What the file holds, as far as this process has read or written it.
         self._written: bytes | None = None
         self._writing: LoopingCall | None = None
 
-    def _problem(self, key: str, what: str, fix: str) -> ConfigurationError:
-        path = ("persisted_contexts", self.name, key)
-        return ConfigurationError(problems=[Problem(what, self.environment.configuration_manager.where(path), fix)])
+    def problem(self, what: str, fix: str) -> Problem:
+        """Something that is wrong with the file, at the place where it is written, or where the context is."""
+        context = self.environment.configuration_manager.node(("persisted_contexts", self.name))
+        file = context and context.at(("file",))
+        return Problem(what, file.where if file else context.named_at if context else None, fix)
 
     def get(self) -> Any:
-        """The data itself, the same object for everybody."""
+        """The data itself, the same object for everybody.
+
+        Raises:
+            ConfigurationError: when it is first used and the file cannot be read, or not be written later.
+        """
         if not self._is_loaded:
             self.data, self._is_loaded = self._read(), True
         return self.data
@@ -150,10 +168,16 @@ class PersistedContext(Service):
             self._writing.start(self.options.interval, now=False)
 
     def stopService(self) -> Deferred[None]:
+        was_running = self.running
         super().stopService()
         if self._writing is not None and self._writing.running:
             self._writing.stop()
-        return self.save()
+        # A start that failed leaves no file behind, which would hide a change of `initial_data`.
+        return self.save() if was_running else succeed(None)
+
+    def save(self) -> Deferred[None]:
+        """Write the data if it was used and has changed; a failure is logged, the next time tries again."""
+        return self._one_at_a_time.run(lambda: Deferred.fromCoroutine(self._save()))
 
     async def _save(self) -> None:
         if not self._is_loaded:
@@ -164,48 +188,57 @@ class PersistedContext(Service):
             if content != self._written:
                 await self.environment.in_thread(_replace, self.file, content)
                 self._written = content
-        except (OSError, TypeError, ValueError, pickle.PicklingError) as error:
-            logger.error("the persisted context %r is not saved to %s: %s", self.name, self.file, error)
-
-    def save(self) -> Deferred[None]:
-        """Write the data if it was used and has changed; a failure is logged, the next time tries again."""
-        return self._one_at_a_time.run(lambda: Deferred.fromCoroutine(self._save()))
+        except Exception as error:  # a pipeline can put anything into it, and an object can raise anything
+            logger.error("the persisted context %r is not saved to %s: %s", self.name, self.file, told(error))
 
     def _read(self) -> Any:
+        file = os.path.realpath(self.file)
         try:
-            with open(self.file, "rb") as file:
-                content = file.read()
+            if not os.access(os.path.dirname(file), os.W_OK):
+                what = f"{self.file} could never be written: its folder is not there, or not for us to write"
+                raise ConfigurationError(problems=[self.problem(what, "make the folder, or name another file")])
+            with open(file, "rb") as opened:
+                content = opened.read()
+            return self._loaded(file, content)
         except FileNotFoundError:
             return deepcopy(self.options.initial_data)
         except OSError as error:
-            raise self._problem(
-                "file", f"{self.file} cannot be read: {error.strerror}", "check its permissions"
-            ) from error
+            what = f"{self.file} cannot be read: {error.strerror}"
+            raise ConfigurationError(problems=[self.problem(what, "check what it is, and its permissions")]) from error
+
+    def _loaded(self, file: str, content: bytes) -> Any:
+        """What the content of the file means; if it means nothing, the file is put aside."""
         try:
             data = self.load(content)
+            self._written = self.dump(data)  # not `content`, which may be the same in another layout
         except Exception as error:  # a pickle may raise anything
-            kept = f"{self.file}.broken-{int(self.environment.wall_clock())}"
-            os.replace(self.file, kept)
-            logger.error("%s cannot be read (%s): kept as %s, begun anew", self.file, error, kept)
+            kept = f"{file}.broken-{int(self.environment.wall_clock())}"
+            os.replace(file, kept)
+            logger.error("%s cannot be read (%s): kept as %s, begun anew", self.file, told(error), kept)
             return deepcopy(self.options.initial_data)
-        self._written = content
         logger.info("the persisted context %r was read from %s", self.name, self.file)
         return data
 
 
 def _dump_json(data: Any) -> bytes:
-    return json.dumps(data, ensure_ascii=False).encode()
+    # Whatever text a baton holds must not keep the rest from being saved: json.loads takes lone surrogates the same way.
+    return json.dumps(data, ensure_ascii=False).encode(errors="surrogatepass")
 
 
 def _replace(file: str, content: bytes) -> None:
     """Write a file so that at any moment either the old or the new content is there as a whole."""
+    file = os.path.realpath(file)  # a link stays one
     temporary = f"{file}.new"
-    with open(temporary, "wb") as new:
+    with suppress(FileNotFoundError):
+        os.remove(temporary)  # of a process that died
+    with open(temporary, "xb") as new:
+        with suppress(FileNotFoundError):
+            shutil.copymode(file, temporary)  # before anything is in it that not everybody may read
         new.write(content)
         new.flush()
         os.fsync(new.fileno())
     os.replace(temporary, file)
-    folder = os.open(os.path.dirname(os.path.abspath(file)), os.O_RDONLY)
+    folder = os.open(os.path.dirname(file), os.O_RDONLY)
     try:
         os.fsync(folder)  # else the name may still be the old file's after a power cut
     finally:

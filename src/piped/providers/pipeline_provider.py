@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import traceback
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from piped import (
     ConfigurationError,
     InvalidPipelineError,
+    PipedError,
     Pipeline,
     Problem,
     RuntimeEnvironment,
     did_you_mean,
     provider,
 )
+from piped.config.nodes import shown
 from piped.pipelines.graph import Graph
+from piped.pipelines.names import find_pipeline
 from piped.pipelines.processor import Processor
 
 
@@ -24,7 +28,8 @@ class PipelineProvider:
 
     A pipeline is ready while everything that its steps depend on is ready.
 
-    Resources: `pipeline.<name>`, and `pipeline_provider`, which is this provider: `provider["name"]` is a pipeline.
+    Resources: `pipeline.<name>`, also with `-` in place of `_`; and `pipeline_provider`, which is this provider:
+    `provider["name"]` is a pipeline.
 
     Example:
         pipelines:
@@ -47,37 +52,40 @@ class PipelineProvider:
             yield f"pipeline.{name}"
 
     def configure(self, runtime_environment: RuntimeEnvironment) -> None:
-        self.pipelines = {
-            name: Pipeline(graph, runtime_environment.reactor) for name, graph in runtime_environment.graphs.items()
-        }
-        for path in self.offers(runtime_environment.graphs):
+        graphs, self._dependency_manager = runtime_environment.graphs, runtime_environment.dependency_manager
+        self.pipelines = {name: Pipeline(graph, runtime_environment.reactor) for name, graph in graphs.items()}
+        spelled_with_hyphens = [f"pipeline.{name.replace('_', '-')}" for name in graphs]
+        for path in dict.fromkeys([*self.offers(graphs), *spelled_with_hyphens]):
             runtime_environment.resource_manager.register(path, self)
         problems: list[Problem] = []
         for pipeline in self.pipelines.values():
             for step in pipeline:
-                runtime_environment.dependency_manager.add_dependency(pipeline, step)
+                self._dependency_manager.add_dependency(pipeline, step)
                 problems += _configure(step, runtime_environment)
         if problems:
             raise ConfigurationError(problems=problems)
-        self._dependency_manager = runtime_environment.dependency_manager
 
     def add_consumer(self, dependency: Any) -> None:
         if dependency.provider == "pipeline_provider":
             dependency.on_resource_ready(self)
             return
-        pipeline = self.pipelines[dependency.provider.removeprefix("pipeline.")]
+        pipeline = self[dependency.provider.removeprefix("pipeline.")]
         self._dependency_manager.add_dependency(dependency, pipeline)
         dependency.on_resource_ready(pipeline)
 
     def __getitem__(self, name: str) -> Pipeline:
-        try:
-            return self.pipelines[name]
-        except KeyError:
-            raise InvalidPipelineError(
-                f"there is no pipeline {name!r}", hint=did_you_mean(name, self.pipelines)
-            ) from None
+        """The pipeline of that name.
 
-    def __iter__(self) -> Iterable[str]:
+        Raises:
+            InvalidPipelineError: there is none.
+        """
+        known = find_pipeline(name, self.pipelines)
+        if known is None:
+            raise InvalidPipelineError(f"there is no pipeline {name!r}", hint=did_you_mean(name, self.pipelines))
+        return self.pipelines[known]
+
+    def __iter__(self) -> Iterator[str]:
+        """The names of all pipelines."""
         return iter(self.pipelines)
 
 
@@ -88,7 +96,10 @@ def _configure(step: Processor, runtime_environment: RuntimeEnvironment) -> list
         step.configure(runtime_environment)
     except ConfigurationError as error:
         return error.problems or [Problem(f"{owner}: {error.msg}", step.where, error.hint)]
-    except Exception as error:
-        text = getattr(error, "msg", None) or str(error)
-        return [Problem(f"{owner} cannot be configured: {type(error).__name__}: {text}", step.where)]
+    except PipedError as error:
+        return [Problem(f"{owner} cannot be configured: {error.msg}", step.where, error.hint)]
+    except Exception as error:  # somebody's step, which may raise anything
+        raised = traceback.extract_tb(error.__traceback__)[-1]
+        what = f"{owner} cannot be configured: {type(error).__name__}: {error}"
+        return [Problem(what, step.where, f"its configure() raised this, at {shown(raised.filename)}:{raised.lineno}")]
     return []

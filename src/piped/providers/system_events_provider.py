@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from twisted.internet.defer import Deferred, gatherResults
@@ -24,8 +25,8 @@ class SystemEventsOptions:
         shutdown: processors that get a baton when the process is asked to stop, and may take until the deadline.
     """
 
-    startup: dict[str, ProcessorPath | dict[str, Any]] = field(default_factory=dict)
-    shutdown: dict[str, ProcessorPath | dict[str, Any]] = field(default_factory=dict)
+    startup: dict[str, ProcessorPath] = field(default_factory=dict)
+    shutdown: dict[str, ProcessorPath] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -57,9 +58,8 @@ class SystemEventsProvider:
         for source in self._starting:
             runtime_environment.sources.add(source)
         runtime_environment.after_start += self._started
-        runtime_environment.before_stop += self._stop
 
-    def _sources(self, event: str, processors: Mapping[str, Any]) -> list[Source]:
+    def _sources(self, event: str, processors: Mapping[str, ProcessorPath]) -> list[Source]:
         sources = []
         for name, processor in processors.items():
             hook = _Hook(f"system-events.{event}.{name}")
@@ -67,41 +67,45 @@ class SystemEventsProvider:
         return sources
 
     def _started(self) -> None:
+        # Only now: of a start that failed no stop is told.
+        self._environment.before_stop += self._stop
         for source in self._starting:
-            _Once(source, {"event_type": "startup"})
+            _Startup(source)
 
     def _stop(self) -> Deferred[Any]:
-        return gatherResults([self._tell_shutdown(source) for source in self._stopping], consumeErrors=True)
-
-    def _tell_shutdown(self, source: Source) -> Deferred[None]:
-        told_it: Deferred[None] = Deferred(lambda _: source.stop_running())
-
-        def settled(outcome: list[Any] | Failure) -> None:
-            _log(source, outcome)
-            if not told_it.called:
-                told_it.callback(None)
-
-        taken = source.take({"event_type": "shutdown"}, settled)
-        if isinstance(taken, Refusal):
-            logger.warning("%s is left out: %s", source.name, taken.value)
-            told_it.callback(None)
-        return told_it
+        return gatherResults([_tell_shutdown(source) for source in self._stopping], consumeErrors=True)
 
 
-class _Once:
-    """Gives a source one baton, as soon as it takes it."""
+class _Startup:
+    """Gives a source the one baton that tells of the start, as soon as it takes it."""
 
-    def __init__(self, source: Source, baton: Any) -> None:
-        self.source, self.baton = source, baton
+    def __init__(self, source: Source) -> None:
+        self.source = source
+        source.on_open += self.tell
         if source.is_open:
-            self._take()
-        else:
-            source.on_open += self._take
+            self.tell()
 
-    def _take(self) -> None:
-        if self._take in self.source.on_open:
-            self.source.on_open -= self._take
-        self.source.take(self.baton, lambda outcome: _log(self.source, outcome))
+    def tell(self) -> None:
+        # Left before the baton is taken: to have settled it opens the source again.
+        self.source.on_open -= self.tell
+        if not self.source.take({"event_type": "startup"}, partial(_log, self.source)):
+            self.source.on_open += self.tell
+
+
+def _tell_shutdown(source: Source) -> Deferred[None]:
+    """Fires when the shutdown was processed; cancelling it cancels that."""
+    processed: Deferred[None] = Deferred(lambda _: source.stop_running())
+
+    def settled(outcome: list[Any] | Failure) -> None:
+        _log(source, outcome)
+        if not processed.called:
+            processed.callback(None)
+
+    taken = source.take({"event_type": "shutdown"}, settled)
+    if isinstance(taken, Refusal):
+        logger.warning("%s is left out: %s", source.name, taken.value)
+        processed.callback(None)
+    return processed
 
 
 def _log(source: Source, outcome: list[Any] | Failure) -> None:

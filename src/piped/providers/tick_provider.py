@@ -24,11 +24,11 @@ class TickIntervalOptions:
         processor: what gets the ticks.
         auto_start: begin with the process; otherwise `start-tick-interval` does.
         enabled: exist at all.
-        max_running: how many ticks may be processed at a time; one that is due then comes as soon as one has ended.
+        max_running: how many ticks may be processed at a time.
     """
 
     interval: Seconds
-    processor: ProcessorPath | dict[str, Any]
+    processor: ProcessorPath
     auto_start: bool = True
     enabled: bool = True
     max_running: Count = 1
@@ -51,7 +51,7 @@ class TickOptions:
 class TickProvider(MultiService):
     """Batons at regular intervals: each comes `interval` seconds after the former, or when that has been processed.
 
-    A tick that is due while its processor is not ready is left out.
+    While the processor is not ready there are no ticks; the next one comes as soon as it is.
 
     Resources: `ticks.interval.<name>`, with `start_ticking()` and `stop_ticking()`.
 
@@ -98,10 +98,10 @@ class TickInterval(Service):
         self.setName(name)
         self.options = options
         self.is_ticking = False
+        #: The call that makes the next tick. While it ticks there is either one, or a tick is late.
         self._due: Any = None
-        #: A tick is due and could not be taken, because others are running or none was ever taken.
+        #: A tick was due and could not be taken; it comes as soon as the source is open.
         self._is_late = False
-        self._was_taken = False
 
     def configure(self, runtime_environment: RuntimeEnvironment) -> None:
         self._environment = runtime_environment
@@ -122,37 +122,39 @@ class TickInterval(Service):
         self.stop_ticking()
 
     def start_ticking(self) -> None:
-        """Make a tick now and then regularly; does nothing while it ticks."""
+        """Make a tick in the next turn of the reactor and then regularly; does nothing while it ticks."""
         if not self.is_ticking:
             self.is_ticking = True
-            self._tick()
+            self._tick_in(0)
 
     def stop_ticking(self) -> None:
         """Make no more ticks; those that are being processed go on."""
         self.is_ticking = self._is_late = False
-        if self._due is not None and self._due.active():
+        if self._due is not None:
             self._due.cancel()
+            self._due = None
+
+    def _tick_in(self, seconds: float) -> None:
+        self._due = self._environment.reactor.callLater(seconds, self._tick)
 
     def _tick(self) -> None:
-        reactor, started = self._environment.reactor, self._environment.reactor.seconds()
-        now = self._environment.wall_clock()
-        interval = self.options.interval
+        self._due = None
+        began, now, interval = self._environment.reactor.seconds(), self._environment.wall_clock(), self.options.interval
         baton = {"interval": interval, "previous_tick": self._previous, "tick": now, "delta": now - self._previous}
         taken = self.source.take(baton, self._settled)
-        if taken:
-            self._previous, self._was_taken, self._is_late = now, True, False
-        elif taken is Refusal.DRAINING:
-            return
+        if isinstance(taken, Refusal):
+            self._is_late = True
+            logger.debug("tick %s waits: %s", self.name, taken.value)
         else:
-            self._is_late = taken is Refusal.FULL or not self._was_taken
-            logger.debug("tick %s is not taken: %s", self.name, taken)
-        if self.is_ticking and not self._is_late:
-            self._due = reactor.callLater(max(interval - (reactor.seconds() - started), 0), self._tick)
+            self._previous = now
+        # Its own pipeline may have stopped it meanwhile, or started it anew.
+        if self.is_ticking and not self._is_late and self._due is None:
+            self._tick_in(max(interval - (self._environment.reactor.seconds() - began), 0))
 
     def _opened(self) -> None:
-        if self.is_ticking and self._is_late:
+        if self._is_late:
             self._is_late = False
-            self._due = self._environment.reactor.callLater(0, self._tick)
+            self._tick_in(0)
 
     def _settled(self, outcome: list[Any] | Failure) -> None:
         if isinstance(outcome, Failure):
