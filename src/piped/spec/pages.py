@@ -6,7 +6,17 @@ import dataclasses
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, get_args
 
-from piped.spec.shapes import fields_of, is_list, is_mapping, is_union, item_of, parted, words_of, written
+from piped.spec.shapes import (
+    fields_of,
+    is_list,
+    is_mapping,
+    is_union,
+    item_of,
+    parted,
+    words_of,
+    written,
+    written_shape,
+)
 from piped.spec.spec import NOTHING, Parameter, Spec
 
 
@@ -65,6 +75,10 @@ def _fields_in(shape: Any, path: str) -> Iterator[tuple[str, Spec]]:
     shape = parted(shape)[0]
     if fields := fields_of(shape):
         yield path, Spec.of(fields[0]).without(*fields[1])
+    elif isinstance(told := written_shape(shape), dict):
+        for key, inner in told.items():
+            if key is not ...:
+                yield from _fields_in(inner, f"{path}.{key}")
     elif is_union(shape):
         for member in get_args(shape):
             yield from _fields_in(member, path)

@@ -12,7 +12,17 @@ from twisted.python.filepath import FilePath
 
 from piped.ground.batons import BatonPath
 from piped.ground.units import Located, ResourcePath
-from piped.spec.shapes import bounds_in, fields_of, is_list, is_mapping, is_union, item_of, parted, words_of
+from piped.spec.shapes import (
+    bounds_in,
+    fields_of,
+    is_list,
+    is_mapping,
+    is_union,
+    item_of,
+    parted,
+    words_of,
+    written_shape,
+)
 from piped.spec.spec import Parameter, Spec
 
 if TYPE_CHECKING:
@@ -91,6 +101,8 @@ class _Schemas:
             return {"enum": list(get_args(shape))}
         if fields := fields_of(shape):
             return self._reference(*fields)
+        if (told := written_shape(shape)) is not None:
+            return self._keys(shape, told) if isinstance(told, dict) else self.of(told)
         if is_mapping(shape):
             return {"type": ["object", "null"], "additionalProperties": self.of((*get_args(shape), Any, Any)[1])}
         if is_list(shape):
@@ -124,8 +136,20 @@ class _Schemas:
                 kind[_KEYWORDS[name]] = bound
         return schema | {"description": words_of(shape)}
 
+    def _keys(self, cls: type, shapes: dict[Any, Any]) -> Schema:
+        name = _name_of(cls)
+        if name not in self.definitions:
+            self.definitions[name] = {}  # it may contain itself
+            self.definitions[name] = {
+                "type": "object",
+                "description": words_of(cls),
+                "properties": {key: self.of(shape) for key, shape in shapes.items() if key is not ...},
+                "additionalProperties": self.of(shapes[...]) if ... in shapes else False,
+            }
+        return {"$ref": f"#/$defs/{name}"}
+
     def _reference(self, cls: type, not_options: tuple[str, ...]) -> Schema:
-        name = re.sub(r"[^\w.]", "_", f"{cls.__module__}.{cls.__qualname__}")
+        name = _name_of(cls)
         if name not in self.definitions:
             self.definitions[name] = {}  # it may contain itself
             self.definitions[name] = self._options(Spec.of(cls).without(*not_options), {})
@@ -202,6 +226,10 @@ def _step(processors: Mapping[str, Spec], steps: Schema) -> Schema:
 
 def _reference_to(processor: str) -> Schema:
     return {"$ref": f"#/$defs/processor.{processor}"}
+
+
+def _name_of(cls: type) -> str:
+    return re.sub(r"[^\w.]", "_", f"{cls.__module__}.{cls.__qualname__}")
 
 
 def _any_of(schemas: Iterable[Schema]) -> Schema:

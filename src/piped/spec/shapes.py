@@ -110,9 +110,18 @@ def words_of(shape: Any) -> str:
 def checks_itself(shape: Any) -> bool:
     """Whether it is a class with a classmethod `__check__(checker, node)`.
 
-    That gives the value for a node, or adds Problems to the checker: for what no annotation can say.
+    That gives the value for a node, or adds Problems to the checker: for what no annotation can say. What is written
+    for it may be told by its `__shape__`; see `written_shape`.
     """
     return isinstance(shape, type) and hasattr(shape, "__check__")
+
+
+def written_shape(shape: Any) -> Any:
+    """The `__shape__` of a class that checks itself: another shape, or a dict; None where it does not tell.
+
+    A dict holds the shapes of the keys of a mapping; that of all other keys stands behind `...`, and may be the class.
+    """
+    return getattr(shape, "__shape__", None) if checks_itself(shape) else None
 
 
 def bounds_in(said: tuple[Any, ...]) -> list[tuple[str, Any]]:

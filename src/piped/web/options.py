@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from piped import Bytes, ConfigurationError, Count, Lambda, Mark, Problem, ProcessorPath, Seconds, load_namespace
 from piped.config.nodes import Node
@@ -18,6 +18,7 @@ _LEVELS = ("debug", "info", "warn", "warning", "error", "critical")
 class Listen(str):
     """A port, or a Twisted endpoint such as `ssl:443:privateKey=key.pem:certKey=certificate.pem`."""
 
+    __shape__ = str | int
     where: Mark | None
 
     def __new__(cls, written: str | int, where: Mark | None = None) -> Listen:
@@ -44,6 +45,7 @@ class LevelOfAnyCase(str):
     """The name of a level of the log, in capitals or not."""
 
     __slots__ = ()
+    __shape__ = str
 
     @classmethod
     def __check__(cls, checker: Checker, node: Node) -> LevelOfAnyCase | None:
@@ -157,6 +159,8 @@ _CONFIG = "__config__"
 class Routing:
     """What answers at a path (`__config__`), and the routing of each segment that may follow."""
 
+    __shape__: ClassVar[dict[Any, Any]]
+
     def __init__(self, options: PathOptions, children: dict[str, Routing], where: Mark | None = None) -> None:
         self.options, self.children, self.where = options, children, where
 
@@ -176,6 +180,7 @@ class Routing:
         return cls(options, right, node.named_at) if options is not None and len(right) == len(children) else None
 
 
+Routing.__shape__ = {_CONFIG: PathOptions, ...: Routing}
 _PORT = Listen("8080")
 _LEVEL = LevelOfAnyCase("error")
 

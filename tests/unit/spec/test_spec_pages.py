@@ -100,3 +100,33 @@ def test_the_page_of_a_plain_section_says_what_it_must_be():
 def test_a_processor_without_options_says_so():
     """Nobody wonders whether the page is incomplete."""
     assert "No options." in processor_page("passthrough", Spec.of(lambda baton: None))
+
+
+class Tree:
+    """Trees of options."""
+
+    __shape__: Any
+
+    @classmethod
+    def __check__(cls, checker: Any, node: Any) -> "Tree": ...
+
+
+@dataclass
+class Leaf:
+    """One leaf.
+
+    Args:
+        colour: what it looks like.
+    """
+
+    colour: str
+
+
+Tree.__shape__ = {"__config__": Leaf, ...: Tree}
+
+
+def test_the_page_shows_the_keys_of_what_checks_itself():
+    """A class that checks itself has its keys on the page, once however deep they may stand."""
+    page = section_page("tree", Spec.of(Leaf), Tree)
+    assert page.count("`colour`") == 1
+    assert "## tree.__config__" in page

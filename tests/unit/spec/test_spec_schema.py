@@ -176,3 +176,24 @@ def test_options_carry_their_texts_and_defaults(schema):
     assert site["description"] == "One site."
     assert site["properties"]["port"]["default"] == 8080
     assert schema["properties"]["web"]["description"] == "Web sites."
+
+
+class Tree:
+    """A name, and trees below it."""
+
+    @classmethod
+    def __check__(cls, checker: Any, node: Any) -> "Tree": ...
+
+
+Tree.__shape__ = {"__config__": Site, ...: Tree}  # type: ignore[attr-defined]
+
+
+def test_what_checks_itself_may_tell_what_is_written():
+    """A class that checks itself names its keys, and editors complete them at any depth."""
+    catalog = Catalog()
+    catalog.providers = [ProviderEntry("tree", Tree, Web)]
+    schema = configuration_schema(catalog, {})
+    site = {"__config__": {"processor": "x"}}
+    assert accepts(schema, {"tree": {"a": {"b": site}} | site}, schema)
+    assert not accepts(schema, {"tree": {"a": {"b": {"__config__": {"prozessor": "x"}}}}}, schema)
+    assert not accepts(schema, {"tree": {"a": 1}}, schema)
