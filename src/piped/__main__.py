@@ -3,4 +3,4 @@
 from piped.app.main import main
 
 if __name__ == "__main__":
-    main(prog_name="piped")
+    main()

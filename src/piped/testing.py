@@ -45,14 +45,15 @@ class Stage:
         #: Moves the time: `stage.clock.advance(seconds)`.
         self.clock = Clock()
         gathered = gather_text(configuration, "<test>", environ=environ or {})
-        assembly = check(gathered, environ or {}, processors)
+        assembly = check(gathered, environ or {}, processors, resources or ())
         if assembly.errors:
             raise ConfigurationError(problems=assembly.errors)
         self.environment = RuntimeEnvironment(assembly.document, reactor=self.clock, wall_clock=self.clock.seconds)
-        self._provided = _Provided()
-        for path, resource in (resources or {}).items():
-            self._provided.resources[path] = resource
+        self._provided = _Provided(resources or {})
+        for path in self._provided.resources:
             self.environment.resource_manager.register(path, self._provided)
+        #: What was asked for by `get`, by its path.
+        self._wanted: dict[str, Any] = {}
         problems = configure(assembly, self.environment)
         if problems:
             raise ConfigurationError(problems=problems)
@@ -61,7 +62,8 @@ class Stage:
         """Send a baton through a pipeline; a Deferred of the results, for steps that wait.
 
         Raises:
-            NotReadyError: something that the pipeline needs is not there.
+            UnprovidedResourceError: there is no such pipeline.
+            NotReadyError: something that it needs is not there.
         """
         outcome: Deferred[list[Baton]] = self.get(f"pipeline.{pipeline}")(baton)
         return outcome
@@ -85,43 +87,58 @@ class Stage:
         """The resource at a path, as a component would get it.
 
         Raises:
+            UnprovidedResourceError: nobody provides it.
             NotReadyError: it is not there.
         """
-        dependency = self.environment.dependency_manager.add_dependency(object(), {"provider": path})
-        self.environment.dependency_manager.resolve_initial_states()
+        if path not in self._wanted:
+            manager = self.environment.dependency_manager
+            wanted = manager.add_dependency(manager.as_dependency(path))
+            manager.resolve_initial_states()
+            self._wanted[path] = wanted
+        dependency = self._wanted[path]
         if not dependency.is_ready:
             raise dependency.not_ready()
         return dependency.get_resource()
 
     def provide(self, path: str, resource: Any) -> None:
-        """Let a resource be there, or be another one; the path must be one of `resources`."""
+        """Let one of `resources` be there again, or be another one.
+
+        Raises:
+            KeyError: the path is none of them.
+        """
         self._provided.provide(path, resource)
 
     def lose(self, path: str, reason: str = "lost by the test") -> None:
-        """Let a resource be gone."""
+        """Let one of `resources` be gone.
+
+        Raises:
+            KeyError: the path is none of them.
+        """
         self._provided.lose(path, reason)
 
 
 class _Provided:
     """The provider of what a test stands in for."""
 
-    def __init__(self) -> None:
-        self.resources: dict[str, Any] = {}
-        self._consumers: list[Any] = []
+    def __init__(self, resources: Mapping[str, Any]) -> None:
+        #: What is there, by its path; those that are lost are missing.
+        self.resources = dict(resources)
+        self._consumers: dict[str, list[Any]] = {path: [] for path in resources}
 
     def add_consumer(self, dependency: Any) -> None:
-        self._consumers.append(dependency)
+        self._consumers[dependency.provider].append(dependency)
         if dependency.provider in self.resources:
             dependency.on_resource_ready(self.resources[dependency.provider])
 
+    def remove_consumer(self, dependency: Any) -> None:
+        self._consumers[dependency.provider].remove(dependency)
+
     def provide(self, path: str, resource: Any) -> None:
+        for consumer in self._consumers[path]:
+            consumer.on_resource_ready(resource)
         self.resources[path] = resource
-        for consumer in self._consumers:
-            if consumer.provider == path:
-                consumer.on_resource_ready(resource)
 
     def lose(self, path: str, reason: str) -> None:
+        for consumer in self._consumers[path]:
+            consumer.on_resource_lost(reason)
         self.resources.pop(path, None)
-        for consumer in self._consumers:
-            if consumer.provider == path:
-                consumer.on_resource_lost(reason)

@@ -6,7 +6,7 @@ import sys
 
 import click
 
-from piped.app.loading import CANNOT_RUN, Settings, checked, enter, located, mistakes, settings_options, tell
+from piped.app.loading import CANNOT_RUN, Settings, checked, counted, enter, mistakes, settings_options, tell
 
 
 @click.command()
@@ -23,15 +23,12 @@ def check(settings: Settings, files: tuple[str, ...]) -> None:
         piped check site.yaml
         piped check --strict examples/*.yaml
     """
-    paths = located(files, settings)
     enter(settings)
     failed = False
-    for file, path in zip(files, paths, strict=True):
-        assembly = checked(path, settings)
-        tell(assembly.problems)
+    for file in files:
+        assembly = checked(file, settings)
+        tell(assembly.problems, settings)
         failing = mistakes(assembly.problems, settings)
         failed |= bool(failing)
-        count = f"{len(failing)} problem{'s' if len(failing) > 1 else ''}" if failing else "ok"
-        pipelines = f"{len(assembly.graphs)} pipeline{'' if len(assembly.graphs) == 1 else 's'}"
-        click.echo(f"{file}: {count}, {pipelines}")
+        click.echo(f"{file}: {counted(failing, 'problem') if failing else 'ok'}, {counted(assembly.graphs, 'pipeline')}")
     sys.exit(CANNOT_RUN if failed else 0)

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import os
 import platform
-from importlib.metadata import version
+from importlib.metadata import entry_points, version
 from typing import Any
 
 import click
 
+from piped.app import garbage
 from piped.app.check import check
 from piped.app.follow import draw, trace
 from piped.app.run import run
 from piped.app.show import list_, schema, show
+from piped.ground.errors import did_you_mean
 
-_OURS = ("--help", "--version", "-v")
+_OURS = ("-h", "--help", "--version", "-v")
 
 
 class Verbs(click.Group):
@@ -24,16 +27,39 @@ class Verbs(click.Group):
             args = ["run", *args]
         return super().parse_args(ctx, args)
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        verb = args[0]
+        if verb not in self.commands and not ctx.resilient_parsing:
+            is_file = os.path.exists(verb) or verb.endswith((".yaml", ".yml"))
+            advice = f"did you mean: piped run {verb}" if is_file else did_you_mean(verb, self.commands)
+            raise click.UsageError(f"there is no verb {verb!r} – {advice}", ctx)
+        return super().resolve_command(ctx, args)
+
 
 def _show_version(ctx: click.Context, _: Any, is_wanted: bool) -> None:
-    if is_wanted and not ctx.resilient_parsing:
-        click.echo(f"piped {version('piped')}, Twisted {version('twisted')}, Python {platform.python_version()}")
-        ctx.exit()
+    """Prints the versions of Piped and what it stands on, and which distribution each house comes from."""
+    if not is_wanted or ctx.resilient_parsing:
+        return
+    click.echo(f"piped {version('piped')}, Twisted {version('twisted')}, Python {platform.python_version()}")
+    houses = {house.value: house.dist for house in entry_points(group="piped")}
+    for name, distribution in sorted(houses.items()):
+        click.echo(f"{name}: {distribution.name} {distribution.version}" if distribution else name)
+    ctx.exit()
 
 
-@click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
-@click.option("-v", "--version", is_flag=True, is_eager=True, expose_value=False, callback=_show_version)
-def main() -> None:
+@click.group("piped", cls=Verbs, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.option(
+    "-v",
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_show_version,
+    help="Show the versions of Piped and its houses.",
+)
+def command() -> None:
     """Wire protocols to processing, in YAML.
 
     \b
@@ -50,4 +76,10 @@ def main() -> None:
 
 
 for verb in (run, check, list_, show, schema, draw, trace):
-    main.add_command(verb)
+    command.add_command(verb)
+
+
+def main() -> None:
+    """Be the command: does not return."""
+    garbage.pause()
+    command(prog_name="piped")

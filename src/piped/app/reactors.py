@@ -2,74 +2,50 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable
-from contextvars import copy_context
+from collections.abc import Iterator
+from importlib import import_module
 from typing import Any
 
 import click
-from twisted.application.reactors import NoSuchReactor, getReactorTypes, installReactor
-from twisted.internet.asyncioreactor import AsyncioSelectorReactor
-from twisted.internet.main import installReactor as install_instance
+from twisted.application.reactors import getReactorTypes, installReactor
 
 UVLOOP, ASYNCIO = "uvloop", "asyncio"
 
 
-class AsyncioReactor(AsyncioSelectorReactor):
-    """asyncio's reactor, where sockets and timers do not inherit the context of the baton that touched them last.
-
-    asyncio remembers the context in which a callback is registered. A connection whose reading goes on while a baton
-    is answered, or the one timer that Twisted shares among all calls, would carry that baton's context variables into
-    whatever they lead to next. Other reactors call everything in the context of the process.
-    """
-
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._context = copy_context()
-        super().__init__(loop)
-
-    def addReader(self, reader: Any) -> None:
-        self._context.run(super().addReader, reader)
-
-    def addWriter(self, writer: Any) -> None:
-        self._context.run(super().addWriter, writer)
-
-    def callLater(self, delay: float, callable: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        return self._context.run(super().callLater, delay, callable, *args, **kwargs)
-
-    def callFromThread(self, f: Callable[..., Any], *args: object, **kwargs: object) -> None:
-        # Not the shared context itself: this one may be called while that is entered, also from a signal.
-        self._context.copy().run(super().callFromThread, f, *args, **kwargs)
-
-
 def install(name: str | None = None) -> Any:
-    """Install the reactor and give it. Called before anything imports `twisted.internet.reactor`.
-
-    Raises:
-        click.BadParameter: there is none of that name.
-    """
+    """Install the reactor and give it. Called before anything imports `twisted.internet.reactor`."""
     if name in (None, UVLOOP, ASYNCIO):
-        install_instance(AsyncioReactor(_uvloop() if name != ASYNCIO else asyncio.new_event_loop()))
+        # Imported late, as it brings OpenSSL along, for which the verbs that run nothing would wait.
+        from twisted.internet.main import installReactor as install_instance
+
+        from piped.app.asyncio_reactor import AsyncioReactor, new_loop
+
+        install_instance(AsyncioReactor(new_loop(is_fast=name != ASYNCIO)))
     else:
-        try:
-            installReactor(name)
-        except NoSuchReactor:
-            raise click.BadParameter(f"there is no reactor {name!r}: see piped run --help-reactors") from None
+        installReactor(name)
     from twisted.internet import reactor  # the late import is Twisted's own rule: it installs one when it is imported
 
     return reactor
 
 
-def _uvloop() -> asyncio.AbstractEventLoop:
-    try:
-        import uvloop  # exists on CPython outside Windows only
-    except ImportError:
-        return asyncio.new_event_loop()
-    loop: asyncio.AbstractEventLoop = uvloop.new_event_loop()
-    return loop
+def descriptions() -> dict[str, str]:
+    """What each reactor is that can be asked for on this machine, by its name."""
+    usable = dict(_usable())
+    usable[UVLOOP] = "asyncio on uvloop, which is the default where uvloop is installed"
+    return dict(sorted(usable.items()))
 
 
-def descriptions() -> list[tuple[str, str]]:
-    """The name of each reactor that can be asked for, with what it is."""
-    known = {kind.shortName: kind.description for kind in getReactorTypes()}
-    known[UVLOOP] = "asyncio on uvloop, which is the default where uvloop is installed"
-    return sorted(known.items())
+def _usable() -> Iterator[tuple[str, str]]:
+    for kind in getReactorTypes():
+        try:
+            import_module(kind.moduleName)
+        except Exception:  # each one is a plug-in, and raises what it likes where it cannot work
+            continue
+        yield kind.shortName, kind.description
+
+
+def known_reactor(_ctx: click.Context, _option: click.Parameter, name: str | None) -> str | None:
+    """Refuses, as click's callback of an option, the name of a reactor that does not work here."""
+    if name is not None and name not in descriptions():
+        raise click.BadParameter(f"there is no reactor {name!r} on this machine: see piped run --help-reactors")
+    return name

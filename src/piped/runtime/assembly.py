@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,7 +15,8 @@ from piped.ground.units import Seconds
 from piped.pipelines.compiling import compile_pipelines
 from piped.pipelines.graph import Graph
 from piped.runtime.environment import RuntimeEnvironment
-from piped.runtime.unknown import unknown_resources, unknown_sections
+from piped.runtime.services import PipedService
+from piped.runtime.unknown import offered_resources, unknown_resources, unknown_sections
 from piped.spec.checking import Checker
 
 PIPELINES = "pipelines"
@@ -53,6 +54,8 @@ class Assembly:
     graphs: dict[str, Graph]
     #: The checked section of each provider that the configuration uses.
     options: dict[ProviderEntry, Any]
+    #: The resource paths that there will be, as far as it is said before providers are configured.
+    offered: set[str]
     #: The checked values of FRAMEWORK that are written.
     framework: dict[str, Any]
     #: Every mistake and warning, sorted by place.
@@ -63,13 +66,19 @@ class Assembly:
         return [problem for problem in self.problems if not problem.is_warning]
 
 
-def check(gathered: Gathered, environ: Mapping[str, str], plugins: Sequence[Callable[..., Any]] = ()) -> Assembly:
+def check(
+    gathered: Gathered,
+    environ: Mapping[str, str],
+    plugins: Sequence[Callable[..., Any]] = (),
+    resources: Collection[str] = (),
+) -> Assembly:
     """Check every section, make every processor, verify every name: all mistakes of a configuration at once.
 
     Imports the bundles that the configuration names; configures, opens and starts nothing.
 
     Args:
         plugins: marked functions and classes that the configuration may use besides what is found.
+        resources: paths that somebody will register besides the providers of the configuration.
     """
     document = Document(gathered.root, environ=environ, used=gathered.used)
     node = document.node
@@ -87,26 +96,37 @@ def check(gathered: Gathered, environ: Mapping[str, str], plugins: Sequence[Call
             options[entry] = graphs
         elif entry.section and (section := node(entry.section)):
             options[entry] = checker.value(entry.shape, section, owner=entry.section)
-    found = [*gathered.problems, *problems, *checker.problems]
+    offered = {*resources, *offered_resources(options)}
+    found = [*gathered.problems, *problems, *_not_told(checker.problems, problems)]
     found += unknown_sections(gathered.root, catalog, FRAMEWORK, gathered.used)
-    found += unknown_resources(checker.references, options, catalog, graphs)
-    return Assembly(document, catalog, graphs, options, framework, in_order(found))
+    found += unknown_resources(checker.references, options, offered, catalog, graphs)
+    return Assembly(document, catalog, graphs, options, offered, framework, in_order(found))
+
+
+def _not_told(problems: Sequence[Problem], told: Sequence[Problem]) -> list[Problem]:
+    """Those at other places: what is no list of bundles is wrong to who looks for them, and to who checks the shape."""
+    places = {problem.where for problem in told if problem.where is not None}
+    return [problem for problem in problems if problem.where not in places]
 
 
 def configure(assembly: Assembly, environment: RuntimeEnvironment) -> list[Problem]:
     """Make and configure every provider, then resolve all dependencies; gives what could not be done.
 
-    Providers are configured in the order of their sections in the configuration; those without one come last.
+    Providers are configured in the order of their sections in the configuration; those without one come last. One that
+    is a PipedService starts and stops with the process, if it is enabled.
     """
     environment.configuration_manager = assembly.document
     environment.catalog = assembly.catalog
     environment.graphs = assembly.graphs
+    environment.offered = assembly.offered
     problems: list[Problem] = []
     for entry in _in_order_of_writing(assembly):
         try:
             provider = entry.factory()
             environment.options[entry.factory] = assembly.options.get(entry)
             provider.configure(environment)
+            if isinstance(provider, PipedService) and provider.parent is None and provider.is_enabled():
+                provider.setServiceParent(environment.application)
         except (ConfigurationError, ResourceError) as error:
             problems += _told(error, _place_of(entry, assembly.document))
     if not problems:
@@ -130,4 +150,5 @@ def _place_of(entry: ProviderEntry, document: Document) -> Mark | None:
 
 def _told(error: ConfigurationError | ResourceError, where: Mark | None = None) -> list[Problem]:
     problems = error.problems if isinstance(error, ConfigurationError) else []
-    return problems or [Problem(error.msg, where, error.hint)]
+    detail = f" ({error.detail})" if error.detail else ""
+    return problems or [Problem(f"{error.msg}{detail}", where, error.hint)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from twisted.application.service import MultiService
@@ -13,9 +13,10 @@ from twisted.internet.task import Clock
 from twisted.internet.threads import deferToThreadPool
 
 from piped.catalog.catalog import Catalog
+from piped.catalog.marking import ProviderMark, mark_of
 from piped.config.document import Document
 from piped.config.nodes import node_of
-from piped.ground.errors import Mark
+from piped.ground.errors import ConfigurationError, Mark
 from piped.ground.units import ResourcePath
 from piped.pipelines.graph import Graph
 from piped.resources.dependency_map import DependencyMap
@@ -25,6 +26,7 @@ from piped.resources.wiring import DependencyManager
 from piped.runtime.draining import Sources
 from piped.runtime.listeners import Listener, Listeners
 from piped.runtime.unknown import means_pipeline
+from piped.spec.checking import Checker
 
 
 class RuntimeEnvironment:
@@ -63,7 +65,10 @@ class RuntimeEnvironment:
         self.catalog: Catalog | None = None
         #: `piped -D`: failures keep their frames.
         self.is_debugging = False
+        #: The checked section of each provider, by its class.
         self.options: dict[type, Any] = {}
+        #: The resource paths that will be registered, as far as providers say so before they are configured.
+        self.offered: Collection[str] = ()
         #: Replaced by whoever runs the process.
         self.ask_for_stop: Callable[[], object] = self.application.stopService
 
@@ -72,8 +77,27 @@ class RuntimeEnvironment:
         return self.configuration_manager.get(path, fallback)
 
     def get_options(self, provider: object) -> Any:
-        """What stands in the section of a provider, checked and converted to its shape; None when nothing does."""
-        return self.options.get(type(provider))
+        """What stands in the section of a provider, checked and converted to its shape, `${NAME}` filled in.
+
+        Where nothing is written that is what null would give: an empty mapping, an object with its defaults. None for
+        a provider that declares no section.
+
+        Raises:
+            ConfigurationError: it does not fit; only where nobody has checked the configuration before.
+        """
+        kind = type(provider)
+        if kind not in self.options:
+            mark = mark_of(kind)
+            self.options[kind] = self._checked(mark) if isinstance(mark, ProviderMark) else None
+        return self.options[kind]
+
+    def _checked(self, mark: ProviderMark) -> Any:
+        checker = Checker(self.configuration_manager.environ)
+        section = self.configuration_manager.node(mark.section) or node_of(None)
+        options = checker.value(mark.shape, section, owner=mark.section)
+        if checker.problems:
+            raise ConfigurationError(problems=checker.problems)
+        return options
 
     def create_dependency_map(self, consumer: object, **dependencies: Any) -> DependencyMap:
         """Dependencies of a consumer by name, read as attributes; see `DependencyMap`."""
@@ -86,15 +110,21 @@ class RuntimeEnvironment:
     def resource_path(self, written: str | Mapping[str, Any]) -> dict[str, Any]:
         """The dependency that a `processor:` stands for; the bare name of a pipeline means the pipeline.
 
-        A pipeline that is asked for with `-` where its key has `_` is found too.
+        A resource of that very path comes first. A pipeline that is asked for with `-` where its key has `_` is found.
         """
         spec = dict(written) if isinstance(written, Mapping) else {"provider": written}
-        path = spec["provider"]
+        path = spec.get("provider")
+        # What is no path is refused by whoever makes a dependency of it.
+        if not isinstance(path, str) or path in self.offered or self._is_registered(path):
+            return spec
         meant = means_pipeline(path, self.graphs)
-        if meant is None or path in self.resource_manager.get_registered_resources():
+        if meant is None:
             return spec
         where = path.where if isinstance(path, ResourcePath) else None
         return spec | {"provider": ResourcePath(f"pipeline.{meant}", where)}
+
+    def _is_registered(self, path: str) -> bool:
+        return path in self.resource_manager.get_registered_resources()
 
     def in_thread(self, function: Callable[..., Any], *arguments: Any) -> Deferred[Any]:
         """Call something that blocks in a thread of the reactor; at once where the reactor is a Clock."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -32,7 +33,7 @@ class Listener:
 
     @property
     def address(self) -> str:
-        """Where it listens, as one would type it; what it will be asked for while it is not open."""
+        """Where it listens, as one would type it; only what answers there while it is not open."""
         if self.port is None:
             return self.what
         host = self.port.getHost()
@@ -73,9 +74,22 @@ class Listeners:
         return gatherResults([maybeDeferred(port.stopListening) for port in ports], consumeErrors=True)
 
 
-def _cannot_listen(listener: Listener, error: Exception) -> Problem:
-    cause = error.socketError if isinstance(error, CannotListenError) else error
-    reason = getattr(cause, "strerror", None) or str(cause)
-    wanted = f" port {error.port}" if isinstance(error, CannotListenError) else ""
-    fix = "stop what is listening there, or choose another port" if "in use" in reason.lower() else ""
-    return Problem(f"{listener.owner} cannot listen on{wanted}: {reason.lower()}", listener.where, fix)
+def _cannot_listen(listener: Listener, error: CannotListenError | OSError) -> Problem:
+    cause, wanted = error, ""
+    if isinstance(error, CannotListenError):
+        cause = error.socketError
+        wanted = f" port {error.port}" if isinstance(error.port, int) else f" {error.port}"
+    reason = str(getattr(cause, "strerror", None) or cause).lower()
+    return Problem(f"{listener.owner} cannot listen on{wanted}: {reason}", listener.where, _fix(cause))
+
+
+def _fix(cause: object) -> str:
+    match getattr(cause, "errno", None):
+        case errno.EADDRINUSE:
+            return "stop what is listening there, or choose another port"
+        case errno.EACCES:
+            return "ports below 1024 need a privilege (CAP_NET_BIND_SERVICE): choose another port, or give it"
+        case errno.EADDRNOTAVAIL:
+            return "this machine has no such address: choose another interface"
+        case _:
+            return ""

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from difflib import get_close_matches
 from typing import Any
 
 from piped.catalog.catalog import Catalog, ProviderEntry
-from piped.config.nodes import Node
+from piped.config.nodes import Node, kind_of
 from piped.ground.errors import Problem, did_you_mean
-from piped.ground.units import Located, ResourcePath
+from piped.ground.units import Located, ProcessorPath, ResourcePath
 from piped.pipelines.graph import Graph
 from piped.pipelines.names import find_pipeline
 
@@ -32,37 +33,50 @@ def unknown_sections(
             house = closed[key]
             yield Problem(f"the section {key!r} cannot be used: {house.why}", node.key_where, house.install)
         elif key in known:
-            yield from _unknown_parts(key, node, read)
+            yield from _unknown_parts(key, node, read, is_all_declared)
         elif key.startswith("x-") or key in used:
             continue
-        elif (advice := did_you_mean(key, known)).startswith("did you mean"):
-            yield Problem(f"unknown section {key!r}", node.key_where, advice)
+        elif _looks_like_a_slip(key, known):
+            yield Problem(f"unknown section {key!r}", node.key_where, did_you_mean(key, known))
         elif is_all_declared:
             fix = "remove it, or call it x-… if it is your own"
             yield Problem(f"nothing reads the section {key!r}", node.key_where, fix, is_warning=True)
 
 
-def _unknown_parts(path: str, node: Node, read: Collection[str]) -> Iterator[Problem]:
+def _unknown_parts(path: str, node: Node, read: Collection[str], is_all_declared: bool) -> Iterator[Problem]:
     """Keys between a top-level section and the sections that providers read below it."""
-    if path in read or not node.is_mapping:
+    if path in read or node.value is None:
         return
     parts = {section[len(path) + 1 :].split(".")[0] for section in read if section.startswith(path + ".")}
+    if not node.is_mapping:
+        what = f"{path} must be a mapping, not {kind_of(node)}"
+        yield Problem(what, node.where, f"it may have: {', '.join(sorted(parts))}")
+        return
     for key, member in node.value.items():
         if key in parts:
-            yield from _unknown_parts(f"{path}.{key}", member, read)
-        else:
+            yield from _unknown_parts(f"{path}.{key}", member, read, is_all_declared)
+        elif is_all_declared or _looks_like_a_slip(key, parts):
             yield Problem(f"{path} has no section {key!r}", member.key_where, did_you_mean(key, parts))
 
 
+def _looks_like_a_slip(key: str, known: Collection[str]) -> bool:
+    # Closer than for advice: it keeps a configuration from running, and somebody's code may read the key.
+    return bool(get_close_matches(key, known, n=1, cutoff=0.75))
+
+
 def unknown_resources(
-    references: Iterable[Located], options: Mapping[ProviderEntry, Any], catalog: Catalog, graphs: Mapping[str, Graph]
+    references: Iterable[Located],
+    options: Mapping[ProviderEntry, Any],
+    offered: Collection[str],
+    catalog: Catalog,
+    graphs: Mapping[str, Graph],
 ) -> Iterator[Problem]:
     """Resource paths that nobody will provide, as far as providers say what they offer.
 
     Args:
-        options: the checked section of each provider that is used.
+        options: the checked section of each provider that is used; None for one that has a Problem.
+        offered: the paths that there will be.
     """
-    offered = set(_offered(options))
     owned = _prefixes(catalog.providers)
     broken = [entry for entry, value in options.items() if value is None]
     # One that is used, or may be, and does not say what it offers might offer anything.
@@ -74,11 +88,16 @@ def unknown_resources(
         if not isinstance(reference, ResourcePath):
             continue
         path = reference.prefix + reference
-        is_known = path in offered or path.startswith(_prefixes(broken)) or means_pipeline(path, graphs) is not None
-        if not is_known and (is_all_said or path.startswith(owned)):
+        # Other components ask for the path as it is written.
+        may_be_bare = isinstance(reference, ProcessorPath) or path.startswith("pipeline.")
+        if path in offered or path.startswith(_prefixes(broken)):
+            continue
+        if may_be_bare and means_pipeline(path, graphs) is not None:
+            continue
+        if is_all_said or path.startswith(owned):
             names = {known.removeprefix(reference.prefix) for known in offered if known.startswith(reference.prefix)}
-            if "." not in path:
-                names |= set(graphs)
+            if isinstance(reference, ProcessorPath):
+                names = {name for name in names if not name.startswith("pipeline.")} | set(graphs)
             yield Problem(f"there is no {path!r}", reference.where, did_you_mean(reference, names))
 
 
@@ -86,7 +105,12 @@ def _prefixes(entries: Iterable[ProviderEntry]) -> tuple[str, ...]:
     return tuple(prefix for entry in entries for prefix in getattr(entry.factory, "prefixes", ()))
 
 
-def _offered(options: Mapping[ProviderEntry, Any]) -> Iterator[str]:
+def offered_resources(options: Mapping[ProviderEntry, Any]) -> Iterator[str]:
+    """The resource paths that providers say they will offer.
+
+    Args:
+        options: the checked section of each provider that is used; None for one that has a Problem.
+    """
     for entry, value in options.items():
         if value is not None and (offers := getattr(entry.factory, "offers", None)):
             yield from offers(value)

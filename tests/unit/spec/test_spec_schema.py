@@ -185,7 +185,7 @@ class Tree:
     def __check__(cls, checker: Any, node: Any) -> "Tree": ...
 
 
-Tree.__shape__ = {"__config__": Site, ...: Tree}  # type: ignore[attr-defined]
+Tree.__shape__ = {"__config__": Site, ...: Tree}
 
 
 def test_what_checks_itself_may_tell_what_is_written():
