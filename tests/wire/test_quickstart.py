@@ -42,6 +42,14 @@ def test_a_bad_hook_gets_the_reason(inbox, path, body, reason):
     assert (answer.code, reason in answer.body) == (400, True), answer.body
 
 
+def test_what_is_kept_has_bounds(inbox):
+    """Of a hook only the newest 50 are kept, and a body of more than 16 KiB is refused."""
+    for number in range(55):
+        inbox.get("/hooks/first", data=f'{{"n": {number}}}')
+    assert [hook["body"]["n"] for hook in inbox.get("/hooks/first").json()] == list(range(5, 55))
+    assert inbox.get("/hooks/first", data='{"n": "' + "x" * 16384 + '"}').code == 413
+
+
 def test_other_requests_get_what_http_says(inbox):
     """A hook nobody posted to is 404, another method 405 with Allow, an unknown page 404."""
     assert inbox.get("/hooks/never").code == 404

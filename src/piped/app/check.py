@@ -30,5 +30,7 @@ def check(settings: Settings, files: tuple[str, ...]) -> None:
         tell(assembly.problems, settings)
         failing = mistakes(assembly.problems, settings)
         failed |= bool(failing)
-        click.echo(f"{file}: {counted(failing, 'problem') if failing else 'ok'}, {counted(assembly.graphs, 'pipeline')}")
+        click.echo(
+            f"{file}: {counted(failing, 'problem') if failing else 'ok'}, {counted(assembly.graphs, 'pipeline')}"
+        )
     sys.exit(CANNOT_RUN if failed else 0)

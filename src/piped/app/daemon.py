@@ -5,44 +5,51 @@ from __future__ import annotations
 import fcntl
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, NoReturn
+from typing import TextIO
 
 import click
 
 
-def become_daemon() -> Callable[[int], None]:
-    """Go on in a process of the background, as daemon(7) asks for; the one in the foreground waits.
+class Foreground:
+    """The process that was started by hand, while another one goes on in the background: it waits to be released."""
 
-    Gives a function that lets it end, with an exit code: to be called once the service has started, or could not.
-    It takes the terminal away from this process. When this process ends before, the exit code is 1.
+    def __init__(self, pipe: int) -> None:
+        self._pipe: int | None = pipe
+
+    def release(self, exit_code: int) -> None:
+        """Let it end with an exit code, and this process leave the terminal; does nothing the second time."""
+        if self._pipe is None:
+            return
+        nowhere = os.open(os.devnull, os.O_RDWR)
+        for descriptor in (0, 1, 2):
+            os.dup2(nowhere, descriptor)
+        os.close(nowhere)
+        os.write(self._pipe, bytes([exit_code]))
+        os.close(self._pipe)
+        self._pipe = None
+
+
+def become_daemon() -> Foreground:
+    """Go on in a process of the background, as daemon(7) asks for.
+
+    The one in the foreground ends when it is released: once the service has started, or could not. It ends with 1 when
+    the other one dies before.
     """
     sys.stdout.flush()
     sys.stderr.flush()
     reading, writing = os.pipe()
     if os.fork():
         os.close(writing)
-        _end_as_told(reading)
+        told = os.read(reading, 1)
+        os._exit(told[0] if told else 1)
     os.close(reading)
     os.setsid()
     if os.fork():
         os._exit(0)
     os.umask(0o022)
-
-    def release(exit_code: int) -> None:
-        nowhere = os.open(os.devnull, os.O_RDWR)
-        for descriptor in (0, 1, 2):
-            os.dup2(nowhere, descriptor)
-        os.write(writing, bytes([exit_code]))
-        os.close(writing)
-
-    return release
-
-
-def _end_as_told(reading: int) -> NoReturn:
-    told = os.read(reading, 1)
-    os._exit(told[0] if told else 1)
+    return Foreground(writing)
 
 
 @contextmanager
@@ -72,7 +79,7 @@ def pid_file(path: str | None) -> Iterator[None]:
             os.remove(path)
 
 
-def _lock(file: Any, path: str) -> None:
+def _lock(file: TextIO, path: str) -> None:
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:

@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 import json
+import logging
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from typing import Any
 
 import click
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred, maybeDeferred
 from twisted.python.failure import Failure
 
 from piped.app import reactors
-from piped.app.loading import CANNOT_RUN, Settings, load, settings_options, start_logging, tell
+from piped.app.loading import CANNOT_RUN, Settings, enter, load, settings_options, start_logging
+from piped.app.process import environment_of
+from piped.app.signals import listen_to_signals
 from piped.ground.errors import PipedError, did_you_mean
 from piped.pipelines import drawing
 from piped.pipelines.graph import Graph
 from piped.pipelines.tracing import Trace, Visit
 from piped.runtime.assembly import Assembly, configure
 from piped.runtime.environment import RuntimeEnvironment
-from piped.runtime.logs import told
+from piped.runtime.logs import told, traceback_of
+
+logger = logging.getLogger("piped")
 
 
 @click.command()
@@ -34,13 +39,14 @@ from piped.runtime.logs import told
 )
 @settings_options
 def draw(settings: Settings, file: str, pipelines: tuple[str, ...], form: str) -> None:
-    """Draw the pipelines of a configuration, or only those that are named.
+    """Draw the pipelines of a configuration, or those that are named.
 
     \b
     Example:
         piped draw site.yaml web.hello
         piped draw site.yaml --format dot | dot -Tsvg > site.svg
     """
+    enter(settings)
     assembly = load(file, settings)
     graphs = [_graph(assembly, name) for name in pipelines] or list(assembly.graphs.values())
     if form == "text":
@@ -54,71 +60,107 @@ def _graph(assembly: Assembly, name: str) -> Graph:
         return assembly.graphs[name]
     except KeyError:
         advice = did_you_mean(name, assembly.graphs)
-        raise click.UsageError(f"there is no pipeline {name!r}: {advice}".rstrip(": ")) from None
+        raise click.UsageError(f"there is no pipeline {name!r} – {advice}".rstrip(" –")) from None
+
+
+class JSONText(click.ParamType[Any]):
+    """A value written as JSON; `-` reads it from the standard input."""
+
+    name = "json"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        try:
+            return json.loads(sys.stdin.read() if value == "-" else value)
+        except ValueError as error:
+            self.fail(f"this is no JSON: {error}", param, ctx)
 
 
 @click.command()
 @click.argument("file", type=click.Path())
 @click.argument("pipeline")
-@click.option("--baton", default="{}", metavar="JSON", help="The baton; - reads it from the standard input.")
-@click.option("--wait", default=10.0, metavar="SECONDS", help="How long to wait for resources.  [default: 10]")
+@click.option(
+    "--baton",
+    default="{}",
+    type=JSONText(),
+    metavar="JSON",
+    help="The baton, or - for the standard input.  [default: {}]",
+)
+@click.option(
+    "--wait",
+    default=10.0,
+    type=click.FloatRange(min=0),
+    metavar="SECONDS",
+    help="How long to wait for resources.  [default: 10]",
+)
 @settings_options
-def trace(settings: Settings, file: str, pipeline: str, baton: str, wait: float) -> None:
-    """Send one baton through a pipeline and show the way that it took, with times.
+def trace(settings: Settings, file: str, pipeline: str, baton: Any, wait: float) -> None:
+    """Send one baton through a pipeline and show its way.
 
-    What the pipeline needs is started; no source of batons is, and no port is opened.
-    Exits with 1 if the pipeline fails.
+    Each step is shown with the time that it took. What the pipeline needs is started; no source of batons is, and
+    no port is opened. Exits with 1 if the pipeline fails.
 
     \b
     Example:
         piped trace site.yaml web.hello --baton '{"name": "Ada"}'
     """
+    start_logging(settings, enter(settings))
     assembly = load(file, settings)
-    _graph(assembly, pipeline)
-    try:
-        content = json.loads(sys.stdin.read() if baton == "-" else baton)
-    except ValueError as error:
-        raise click.UsageError(f"--baton is not JSON: {error}") from error
-    start_logging(settings)
+    name = _graph(assembly, pipeline).name
     reactor = reactors.install(settings.reactor)
-    environment = RuntimeEnvironment(assembly.document, reactor=reactor)
+    environment = environment_of(assembly, reactor, settings.is_debugging)
+    sys.exit(_outcome(reactor, lambda: _started(_trace(assembly, environment, name, baton, wait), environment)))
+
+
+def _outcome(reactor: Any, work: Callable[[], Coroutine[Any, Any, int]]) -> int:
+    """Run the reactor until some work is done; gives its exit code. A signal cancels it, and is waited for."""
     exit_codes: list[int] = []
 
-    def run() -> None:
-        done: Deferred[Any] = Deferred.fromCoroutine(_trace(assembly, environment, pipeline, content, wait))
-        done.addErrback(_failed).addCallback(exit_codes.append)
-        done.addBoth(lambda _: environment.application.stopService())
-        done.addBoth(lambda _: reactor.stop())
+    def begin() -> None:
+        working = Deferred.fromCoroutine(work())
+        listen_to_signals(reactor, lambda _: working.cancel())
+        working.addCallback(exit_codes.append).addBoth(lambda _: reactor.stop())
 
-    reactor.callLater(0, run)
+    # Not callWhenRunning: that comes before asyncio's loop runs.
+    reactor.callLater(0, begin)
     reactor.run()
-    sys.exit(exit_codes[0])
+    return exit_codes[0]
 
 
-def _failed(failure: Failure) -> int:
-    error = failure.value
-    hint = f" – {error.hint}" if isinstance(error, PipedError) and error.hint else ""
-    click.echo(f"{told(error)}{hint}", err=True)
+async def _started(tracing: Coroutine[Any, Any, int], environment: RuntimeEnvironment) -> int:
+    """The exit code of a trace, whose failure is told; what it has started is stopped."""
+    try:
+        return await tracing
+    except CancelledError:
+        click.echo("stopped before its end", err=True)
+    except PipedError as error:
+        click.echo(f"{told(error)}{f' – {error.hint}' if error.hint else ''}", err=True)
+    except Exception as error:
+        logger.critical("the start failed: %s", told(error), exc_info=error)
+    finally:
+        await maybeDeferred(environment.application.stopService)
     return 1
 
 
 async def _trace(assembly: Assembly, environment: RuntimeEnvironment, name: str, baton: Any, wait: float) -> int:
     """Prints the trace and what came out; gives the exit code."""
-    problems = configure(assembly, environment)
-    if problems:
-        tell(problems)
+    if problems := configure(assembly, environment):
+        for problem in problems:
+            logger.critical("%s", problem)
         return CANNOT_RUN
     for source in environment.sources:
         source.pause()
     wanted = environment.add_processor(_trace, f"pipeline.{name}")
     environment.dependency_manager.resolve_initial_states()
-    environment.application.startService()
+    await maybeDeferred(environment.application.startService)
     pipeline = await wanted.wait_for_resource(wait)
     results, way = await pipeline.traced(baton)
     for line in _way(way):
         click.echo(line)
     if isinstance(results, Failure):
-        click.echo(f"failed: {told(results.value)}")
+        error = results.value
+        click.echo(f"failed: {told(error)}")
+        if error and not isinstance(error, PipedError):  # which says it all
+            click.echo(traceback_of(error), err=True)
         return 1
     for number, result in enumerate(results, 1):
         click.echo(f"result {number}: {json.dumps(result, default=repr, ensure_ascii=False)}")
@@ -132,12 +174,19 @@ def _way(trace: Trace, indent: str = "") -> Iterator[str]:
     for visit in trace.visits:
         where = f"  {visit.step.where}" if visit.step.where else ""
         handling = f"  handling {type(visit.cause).__name__}" if visit.cause else ""
-        failure = f"  {click.style(told(visit.failure), fg='red')}" if visit.failure else ""
+        failure = f"  {click.style(_failure_of(visit), fg='red')}" if visit.failure else ""
         yield f"{indent}  {visit.step.label}{_time(visit)}{where}{handling}{failure}"
         for walk in visit.walks:
             yield from _way(walk, indent + "    ")
     if trace.is_cut and not indent:
         yield "(only the first steps are shown)"
+
+
+def _failure_of(visit: Visit) -> str:
+    """How a step failed, where it was not in a pipeline that it ran, which tells it itself."""
+    if any(walk.failure is visit.failure for walk in visit.walks):
+        return "failed"
+    return told(visit.failure, with_notes=False)
 
 
 def _time(spent: Trace | Visit) -> str:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from twisted.internet import defer
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.python.failure import Failure
 
@@ -18,10 +18,21 @@ from piped.runtime.logs import told
 
 logger = logging.getLogger("piped")
 
-#: A person is told what is being waited for after so many seconds, and then ever more rarely.
-FIRST_REPORT, RAREST_REPORT = 2.0, 300.0
+#: Seconds between two looks at what is being waited for.
+LOOK = 2.0
+#: The same is told again after so many seconds at first, and then ever more rarely.
+FIRST_REPEAT, RAREST_REPEAT = 10.0, 300.0
 #: What services get for stopping when the deadline has already passed.
 LEAST_SECONDS = 1.0
+
+
+def environment_of(assembly: Assembly, reactor: Any, is_debugging: bool) -> RuntimeEnvironment:
+    """The environment in which a configuration comes to life; with `-D`, failures keep their frames."""
+    environment = RuntimeEnvironment(assembly.document, reactor=reactor)
+    if is_debugging:
+        environment.is_debugging = True
+        defer.setDebugging(True)
+    return environment
 
 
 class Process:
@@ -31,7 +42,7 @@ class Process:
         assembly: what was checked.
         environment: in which it comes to life; its reactor runs or will run.
         deadline: seconds that a stop gives what is running.
-        tell: is given the Problems of a start that failed.
+        after_start: called when the start has succeeded and every port is open.
     """
 
     def __init__(
@@ -40,15 +51,15 @@ class Process:
         environment: RuntimeEnvironment,
         *,
         deadline: float,
-        tell: Callable[[Sequence[Problem]], object],
+        after_start: Callable[[], object] | None = None,
     ) -> None:
-        self.assembly, self.environment, self.deadline, self.tell = assembly, environment, deadline, tell
+        self.assembly, self.environment, self.deadline = assembly, environment, deadline
+        self.after_start = after_start
         self.reactor: Any = environment.reactor
         #: 0 when stopped as asked; 1 or 78 when it could not start, 1 when it was cut short.
         self.exit_code = 0
-        self._stopping: Deferred[None] | None = None
-        self._waiting: Any = None
-        self._reported = ""
+        self._is_stopping = False
+        self._reports = _Reports(environment)
         environment.ask_for_stop = self.ask_for_stop
 
     # Starting
@@ -59,18 +70,24 @@ class Process:
         return starting.addErrback(self._failed_to_start)
 
     async def _start(self) -> None:
-        if problems := configure(self.assembly, self.environment):
+        environment = self.environment
+        if problems := configure(self.assembly, environment):
             return self._refuse(problems, 78)
-        await self._as_deferred(self.environment.application.startService())
-        self.environment.after_start()
-        if problems := await self.environment.listeners.open():
+        await self._as_deferred(environment.application.startService())
+        environment.after_start()
+        if self._is_stopping:
+            return
+        if problems := await environment.listeners.open():
             return self._refuse(problems, 1)
-        for listener in self.environment.listeners.members:
+        for listener in environment.listeners.members:
             logger.info("%s listens on %s", listener.owner, listener.address)
-        self._report(FIRST_REPORT)
+        if self.after_start:
+            self.after_start()
+        self._reports.begin()
 
     def _refuse(self, problems: Sequence[Problem], exit_code: int) -> None:
-        self.tell(problems)
+        for problem in problems:
+            logger.critical("%s", problem)
         self.exit_code = exit_code
         self.ask_for_stop()
 
@@ -79,46 +96,28 @@ class Process:
         self.exit_code = 1
         self.ask_for_stop()
 
-    def _report(self, delay: float) -> None:
-        """Say what is being waited for: when it changed, and now and then; and that all is ready, once it is."""
-        waiting = self.environment.dependency_manager.waiting()
-        if not waiting:
-            logger.info("ready" if not self._reported else "ready: nothing is being waited for any more")
-            self._waiting = None
-            return
-        report = "; ".join(f"{name} waits for {', '.join(causes)}" for name, causes in waiting)
-        if self._reported or delay > FIRST_REPORT:
-            logger.info("%s", report)
-        self._reported = report
-        self._waiting = self.reactor.callLater(delay, self._report, min(delay * 2, RAREST_REPORT))
-
     # Stopping
 
     def ask_for_stop(self) -> None:
         """Stop the process, after whoever asks has gone on."""
-        if self._stopping is None:
-            self._stopping = Deferred()
+        if not self._is_stopping:
+            self._is_stopping = True
             self.reactor.callLater(0, self.reactor.stop)
 
     def signalled(self, name: str) -> None:
-        """A signal asks for the stop; a second one ends at once."""
-        if self._stopping is not None:
-            logger.critical("a second %s: ending at once", name)
-            logging.shutdown()
-            os._exit(1)
+        """A signal asks for the stop."""
         logger.info("%s: stopping, what is running has %g s to end", name, self.deadline)
         self.ask_for_stop()
 
     def stop(self) -> Deferred[None]:
         """Close the ports, let what is running end, tell the shutdown, stop the services; in this order."""
-        self._stopping = self._stopping or Deferred()
+        self._is_stopping = True
         return Deferred.fromCoroutine(self._stop()).addErrback(
             lambda failure: logger.error("the stop failed: %s", told(failure.value), exc_info=failure.value)
         )
 
     async def _stop(self) -> None:
-        if self._waiting is not None and self._waiting.active():
-            self._waiting.cancel()
+        self._reports.end()
         ends = self.reactor.seconds() + self.deadline
         environment = self.environment
         await self._within(ends, "closing the ports", environment.listeners.close())
@@ -152,3 +151,35 @@ class Process:
         done: Deferred[Any] = Deferred()
         done.callback(result)
         return done
+
+
+class _Reports:
+    """Tells what a process waits for: not at once, then when it changes, and now and then; until all is ready."""
+
+    def __init__(self, environment: RuntimeEnvironment) -> None:
+        self.environment, self.clock = environment, environment.reactor
+        self._next_look: Any = None
+        self._told = ""
+        #: When the same is told again, and how long to wait after that.
+        self._due = self._pause = 0.0
+
+    def begin(self) -> None:
+        self._due, self._pause = self.clock.seconds() + LOOK, FIRST_REPEAT
+        self._look()
+
+    def end(self) -> None:
+        if self._next_look is not None and self._next_look.active():
+            self._next_look.cancel()
+
+    def _look(self) -> None:
+        waiting = self.environment.dependency_manager.waiting()
+        if not waiting:
+            logger.info("ready: nothing is being waited for any more" if self._told else "ready")
+            return
+        report = "; ".join(f"{name} waits for {', '.join(causes)}" for name, causes in waiting)
+        now = self.clock.seconds()
+        if now >= self._due or (self._told and report != self._told):
+            logger.info("%s", report)
+            self._told = report
+            self._due, self._pause = now + self._pause, min(2 * self._pause, RAREST_REPEAT)
+        self._next_look = self.clock.callLater(LOOK, self._look)

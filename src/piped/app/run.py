@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import os
-import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import click
 
 from piped.app import garbage, reactors
-from piped.app.daemon import become_daemon, pid_file
+from piped.app.daemon import Foreground, become_daemon, pid_file
 from piped.app.loading import Settings, enter, load, settings_options, start_logging
 from piped.app.process import Process, environment_of
+from piped.app.signals import listen_to_signals
 from piped.runtime.assembly import Assembly
 
 #: Seconds that a stop waits for what is running, unless told otherwise.
@@ -85,12 +86,54 @@ def run(
     start_logging(settings, logging)
     assembly = load(file, settings)
     default_pidfile = os.path.splitext(os.path.basename(file))[0] + ".pid"
-    if is_daemon and pidfile is None:
-        pidfile = default_pidfile
-    if is_daemon and logging is None:
-        click.echo("in the background nobody sees the log: name a file for it with -l", err=True)
-    release = become_daemon() if is_daemon else _nobody_waits
+    foreground = None
+    if is_daemon:
+        if logging is None:
+            click.echo("nobody sees the log of a process in the background: name a file for it with -l", err=True)
+        pidfile = default_pidfile if pidfile is None else pidfile
+        foreground = become_daemon()
     with pid_file(pidfile and pidfile.replace("%d", default_pidfile)):
-        exit_code = _serve(assembly, settings, drain, lambda: release(0))
-    release(exit_code)
+        exit_code = _serve(assembly, settings, drain, foreground)
+    if foreground:
+        foreground.release(exit_code)
     sys.exit(exit_code)
+
+
+def _the_file(words: Sequence[str], conf: str | None, script: str | None) -> str:
+    """The one file that is meant; a script may have arguments of its own."""
+    if script is not None:
+        sys.argv = [script, *words]
+        return script
+    for word in words:
+        if word.startswith("-"):
+            raise click.NoSuchOption(word)
+    files = [*words, *([conf] if conf is not None else [])]
+    if len(files) != 1:
+        raise click.UsageError("name one configuration file, such as: piped run site.yaml")
+    return files[0]
+
+
+def _serve(assembly: Assembly, settings: Settings, drain: float | None, foreground: Foreground | None) -> int:
+    """Run the reactor until the process has stopped; gives the exit code."""
+    reactor = reactors.install(settings.reactor)
+    environment = environment_of(assembly, reactor, settings.is_debugging)
+    deadline = drain if drain is not None else assembly.framework.get("drain", DRAIN)
+    process = Process(assembly, environment, deadline=deadline)
+    if foreground:
+        process.after_start = partial(foreground.release, 0)
+    _name_process(assembly.framework.get("service_name", "piped"))
+    reactor.addSystemEventTrigger("before", "shutdown", process.stop)
+    # Not callWhenRunning: that comes before asyncio's loop runs.
+    reactor.callLater(0, process.start)
+    reactor.callWhenRunning(listen_to_signals, reactor, process.signalled)
+    garbage.resume()
+    reactor.run()
+    return process.exit_code
+
+
+def _name_process(name: str) -> None:
+    try:
+        import setproctitle  # optional: the name in lists of processes
+    except ImportError:
+        return
+    setproctitle.setproctitle(name)

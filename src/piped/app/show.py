@@ -21,7 +21,7 @@ _conf = click.option("-c", "--conf", metavar="FILE", help="Also what the bundles
 @_conf
 @settings_options
 def list_(settings: Settings, kind: str | None, conf: str | None) -> None:
-    """List the processors and providers that exist, and the houses that are closed.
+    """List processors, providers, and the houses that are closed.
 
     \b
     Example:
@@ -52,7 +52,7 @@ def _heading(text: str) -> None:
 @_conf
 @settings_options
 def show(settings: Settings, name: str, conf: str | None) -> None:
-    """Show how a processor, or a section of the configuration, is written.
+    """Show how a processor or a section is written.
 
     \b
     Example:
@@ -64,7 +64,7 @@ def show(settings: Settings, name: str, conf: str | None) -> None:
     if not pages:
         known = [*catalog.processors, *(entry.section for entry in catalog.providers if entry.section)]
         advice = did_you_mean(name, known) or "see piped list"
-        raise click.UsageError(f"there is no processor or section {name!r}: {advice}")
+        raise click.UsageError(f"there is no processor or section {name!r} – {advice}")
     click.echo_via_pager("\n".join(pages))
 
 
@@ -82,7 +82,7 @@ def _pages(catalog: Catalog, name: str) -> list[str]:
 @_conf
 @settings_options
 def schema(settings: Settings, conf: str | None) -> None:
-    """Print a JSON Schema of configurations, with which editors complete and check them.
+    """Print a JSON Schema, with which editors complete and check configurations.
 
     \b
     Example:

@@ -57,6 +57,9 @@ def provider(section: str, shape: Any = Any) -> Callable[[Marked], Marked]:
     starts. `runtime_environment.get_options(self)` gives what stands in the section, checked and converted to
     `shape`: any type, where a dataclass (or a class inside `Arguments[...]`) stands for a mapping of its parameters.
 
+    One that also says what it will offer lets `piped check` tell a misspelt resource: a static method
+    `offers(options)` gives the paths for a checked section, `prefixes` are those under which nobody else offers any.
+
     Args:
         section: dotted path in the configuration, such as "ticks" or "amqp.connections".
         shape: the type of the section, such as `dict[str, Site]`.

@@ -24,7 +24,7 @@ def override(root: Node, text: str, environ: Mapping[str, str]) -> Reading:
     A value replaces what is there, and nothing is merged. What cannot be put is told as a problem, at a place in the
     text.
     """
-    where = Mark(f"-O {text}", 1, 1)
+    where = Mark(f"-O {text!r}", 1, 1)  # quoted, as what follows the name of a file is its line and column
     problems: list[Problem] = []
     for path, node in _assignments(text, where, environ, problems):
         place = node.named_at

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import linecache
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import partial
-from types import NoneType
+from functools import cache
+from pathlib import Path
+from types import FunctionType, NoneType
 from typing import Any, Union
 
 from piped.pipelines.processor import Baton, Processor
@@ -22,17 +24,12 @@ PLAIN: set[type] = {NoneType, bool, int, float, str, bytes, list, tuple, set, di
 
 
 class Halt:
-    """Why a run did not reach its end: a step made something that may have to be awaited, or something failed.
+    """Where a run has stopped: the step with this index made something that may have to be awaited."""
 
-    `call` is the call of that step; None says that the choice of what follows has failed.
-    """
+    __slots__ = ("index", "produced")
 
-    __slots__ = ("call", "error", "produced")
-
-    def __init__(self, call: Call | None, produced: Any = None, error: Exception | None = None) -> None:
-        self.call: Any = call
-        self.produced = produced
-        self.error = error
+    def __init__(self, index: int, produced: Any) -> None:
+        self.index, self.produced = index, produced
 
 
 @dataclass(slots=True, eq=False)
@@ -44,8 +41,8 @@ class Run:
 
     steps: tuple[Processor, ...]
     calls: tuple[Call, ...]
-    #: Takes a baton through all steps: gives the last one's baton, or a Halt.
-    go: Call
+    #: Takes a baton through all steps: gives the last one's baton, or a Halt. Raises what a step raises.
+    go: FunctionType
     #: Where the last step leads, unless it chooses itself.
     then: Branch = None
     choose: Choice | None = None
@@ -54,40 +51,71 @@ class Run:
     choose_on_error: Choice | None = None
     guards: bool = False
     _rests: dict[int, Branch] = field(default_factory=dict)
+    _places: dict[int, Processor] = field(default_factory=dict)
 
-    def rest(self, call: Call) -> Branch:
-        """The way on behind a call, unguarded; made once for each place where a baton had to wait."""
-        first = self.calls.index(call) + 1
-        if first == len(self.calls) and self.choose is None:
+    def rest(self, index: int) -> Branch:
+        """The way on behind a step, unguarded; made once for each place where a baton had to wait."""
+        first = index + 1
+        if first == len(self.steps) and self.choose is None:
             return self.then
         if first not in self._rests:
             calls = self.calls[first:]
-            rest = Run(self.steps[first:] or self.steps[-1:], calls, _going(calls), self.then, self.choose)
+            rest = Run(self.steps[first:] or self.steps[-1:], calls, going(calls), self.then, self.choose)
             self._rests[first] = (rest, None)
         return self._rests[first]
 
-    def step_of(self, call: Call | None) -> Processor:
-        """The step that a Halt tells of."""
-        return self.steps[-1] if call is None else self.steps[self.calls.index(call)]
+    def failed_at(self, error: Exception) -> Processor | None:
+        """The step whose call has raised what the caller of `go` has caught; None if it comes from elsewhere."""
+        caught = error.__traceback__
+        traceback = None if caught is None else caught.tb_next
+        if traceback is None or traceback.tb_frame.f_code is not self.go.__code__:
+            return None
+        place = traceback.tb_lasti
+        step = self._places.get(place)
+        if step is None:  # a line takes long to find out
+            step = self._places[place] = self.steps[traceback.tb_lineno - FIRST_LINE]
+        return step
 
 
-def _going(calls: tuple[Call, ...]) -> Call:
-    """A function that makes the calls one after another; every step of every baton passes through this loop.
+LONGEST = 64  # steps of a run: as there is code for each way on behind a wait, it grows with the square of this
+FIRST_LINE = 4  # of a generated function: where it calls the first step
 
-    Generated code (`exec`, a line for each call) saves a tenth of it: not worth tracebacks without source.
+
+def going(calls: tuple[Call, ...]) -> FunctionType:
+    """A function that makes the calls one after another; every step of every baton passes through one.
+
+    Each has code of its own, with a line for each call. CPython tunes a line to what it calls, which it cannot do for
+    the one line of a loop over many functions. And the line in a traceback tells which step has failed, so that
+    nothing has to be noted on the way.
     """
-
-    def go(baton: Baton) -> Any:
-        try:
-            for process in calls:
-                # Most batons are dicts, and `is not dict` is cheaper than asking the set.
-                if type(baton := process(baton)) is not dict and type(baton) not in PLAIN:
-                    return Halt(process, baton)
-            return baton
-        except Exception as error:
-            return Halt(process, None, error)
-
+    go: FunctionType = _maker(len(calls))(calls, PLAIN, Halt)
+    go.__code__ = go.__code__.replace()  # those that are made by one maker share their code, and would share its tuning
     return go
+
+
+@cache
+def _maker(count: int) -> Callable[..., FunctionType]:
+    names = "".join(f"c{index}, " for index in range(count))
+    source = [
+        "def make(calls, PLAIN, Halt):\n",
+        f"    {names and names + '= calls'}\n",
+        "    def go(baton):\n",
+        *(
+            # Most batons are dicts, and `is not dict` is cheaper than asking the set.
+            f"        if type(baton := c{index}(baton)) is not dict and type(baton) not in PLAIN:"
+            f" return Halt({index}, baton)\n"
+            for index in range(count)
+        ),
+        "        return baton\n",
+        "    return go\n",
+    ]
+    # Below this folder, so that the frame is told for what it is; `linecache` shows its lines in tracebacks.
+    filename = str(Path(__file__).with_name(f"<run of {count}>"))
+    linecache.cache[filename] = (sum(map(len, source)), None, source, filename)
+    namespace: dict[str, Any] = {}
+    exec(compile("".join(source), filename, "exec"), namespace)
+    made: Callable[..., FunctionType] = namespace["make"]
+    return made
 
 
 class Runs(dict[Processor, Run]):
@@ -122,18 +150,22 @@ class Runs(dict[Processor, Run]):
         found = [head for head in _heads(sources) if head not in self]
         self._heads.update(found)
         for head in found:
-            self[head] = self._fold(head)
+            run = self[head] = self._fold(head)
+            following = _only_consumer(run.steps[-1])
+            if following is not None and following not in self._heads:  # it was too long
+                self._heads.add(following)
+                found.append(following)
         for head in found:  # only now: runs lead to each other
             self._link(self[head])
 
     def _fold(self, first: Processor) -> Run:
-        steps, calls = [first], [self.call_of(first)]
+        steps = [first]
         while (following := _only_consumer(steps[-1])) is not None and following not in self._heads:
-            call = self.call_of(following)
+            if len(steps) == LONGEST:
+                break
             steps.append(following)
-            # A run tells its steps by their calls, so one function that is two steps needs two faces.
-            calls.append(partial(call) if call in calls else call)
-        return Run(tuple(steps), tuple(calls), _going(tuple(calls)))
+        calls = tuple(map(self.call_of, steps))
+        return Run(tuple(steps), calls, going(calls))
 
     def _link(self, run: Run) -> None:
         first, last = run.steps[0], run.steps[-1]

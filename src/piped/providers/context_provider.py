@@ -221,7 +221,7 @@ class PersistedContext(Service):
 
 
 def _dump_json(data: Any) -> bytes:
-    # Whatever text a baton holds must not keep the rest from being saved: json.loads takes lone surrogates the same way.
+    # A text that is no proper Unicode must not keep the rest from being saved; json.loads reads it back the same way.
     return json.dumps(data, ensure_ascii=False).encode(errors="surrogatepass")
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -49,6 +49,12 @@ class SystemEventsProvider:
             shutdown:
                 logical_name: another_processor_name
     """
+
+    prefixes = ()
+
+    @staticmethod
+    def offers(options: SystemEventsOptions) -> Iterable[str]:
+        return ()
 
     def configure(self, runtime_environment: RuntimeEnvironment) -> None:
         self._environment = runtime_environment

@@ -139,7 +139,8 @@ class TickInterval(Service):
 
     def _tick(self) -> None:
         self._due = None
-        began, now, interval = self._environment.reactor.seconds(), self._environment.wall_clock(), self.options.interval
+        reactor, interval = self._environment.reactor, self.options.interval
+        began, now = reactor.seconds(), self._environment.wall_clock()
         baton = {"interval": interval, "previous_tick": self._previous, "tick": now, "delta": now - self._previous}
         taken = self.source.take(baton, self._settled)
         if isinstance(taken, Refusal):
@@ -149,7 +150,7 @@ class TickInterval(Service):
             self._previous = now
         # Its own pipeline may have stopped it meanwhile, or started it anew.
         if self.is_ticking and not self._is_late and self._due is None:
-            self._tick_in(max(interval - (self._environment.reactor.seconds() - began), 0))
+            self._tick_in(max(interval - (reactor.seconds() - began), 0))
 
     def _opened(self) -> None:
         if self._is_late:

@@ -48,6 +48,8 @@ class WebResourceProvider(MultiService):
                 - write-web-response: {fallback_content: Piped says hello.}
     """
 
+    prefixes = ()
+
     @staticmethod
     def offers(sites: dict[str, SiteOptions]) -> Iterable[str]:
         return ()

@@ -5,8 +5,6 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from twisted.internet.endpoints import TCP4ServerEndpoint, TCP6ServerEndpoint, serverFromString
-
 #: Connections that the system holds for us while we are busy; Twisted's own 50 turns bursts away.
 _BACKLOG = 1024
 _MOST = 65535
@@ -22,6 +20,9 @@ def endpoint(reactor: Any, written: str | int, interface: str = "127.0.0.1") -> 
     Raises:
         ValueError: nothing can listen there; the text says why.
     """
+    # Imported late, as it brings OpenSSL along, for which a check of what has no ports would wait.
+    from twisted.internet.endpoints import TCP4ServerEndpoint, TCP6ServerEndpoint, serverFromString
+
     text = str(written).strip()
     if text.isdigit():
         make = TCP6ServerEndpoint if ":" in interface else TCP4ServerEndpoint

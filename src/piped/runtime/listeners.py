@@ -78,9 +78,9 @@ def _cannot_listen(listener: Listener, error: CannotListenError | OSError) -> Pr
     cause, wanted = error, ""
     if isinstance(error, CannotListenError):
         cause = error.socketError
-        wanted = f" port {error.port}" if isinstance(error.port, int) else f" {error.port}"
+        wanted = f" on port {error.port}" if isinstance(error.port, int) else f" on {error.port}"
     reason = str(getattr(cause, "strerror", None) or cause).lower()
-    return Problem(f"{listener.owner} cannot listen on{wanted}: {reason}", listener.where, _fix(cause))
+    return Problem(f"{listener.owner} cannot listen{wanted}: {reason}", listener.where, _fix(cause))
 
 
 def _fix(cause: object) -> str:

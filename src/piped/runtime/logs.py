@@ -6,12 +6,14 @@ import json
 import logging
 import logging.config
 import os
+import re
 import sys
 import traceback
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, TextIO
 
+from twisted.internet import defer
 from twisted.logger import ILogObserver, LogEvent, LogLevel, formatEvent, globalLogBeginner
 from twisted.python.failure import Failure
 from zope.interface import implementer
@@ -19,8 +21,13 @@ from zope.interface import implementer
 from piped.ground.errors import PipedError
 from piped.runtime.signing import current_baton
 
-#: Folders whose frames are the same for every failure.
-_ENGINE = tuple(f"{Path(__file__).parents[1] / room}{os.sep}" for room in ("pipelines", "runtime"))
+#: Where the frames are that are the same for every failure: how a step or a provider came to be called.
+_ENGINE = (
+    *(f"{Path(__file__).parents[1] / room}{os.sep}" for room in ("app", "pipelines", "runtime")),
+    defer.__file__,
+)
+#: Twisted's ports have no namespace of their own in the log.
+_OF_PORTS = re.compile(r".+ starting on \S+|\(.*Port .+ Closed\)", re.DOTALL)
 Format = Literal["text", "json"]
 _LEVELS = {
     LogLevel.debug: logging.DEBUG,
@@ -31,14 +38,14 @@ _LEVELS = {
 }
 
 
-class BatonFilter(logging.Filter):
-    """Adds to every record the baton that is being processed: `baton` ("web.site-17") and `source` ("web.site")."""
+class SignedRecord(logging.LogRecord):
+    """A record with the baton that was being processed: `baton` ("web.site-17") and `source` ("web.site")."""
 
-    def filter(self, record: logging.LogRecord) -> bool:
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
         baton = current_baton.get()
-        record.baton = str(baton) if baton else ""
-        record.source = baton.source if baton else ""
-        return True
+        self.baton = str(baton) if baton else ""
+        self.source = baton.source if baton else ""
 
 
 class TextFormatter(logging.Formatter):
@@ -48,7 +55,7 @@ class TextFormatter(logging.Formatter):
         baton = getattr(record, "baton", "")
         signed = f" <{baton}>" if baton else ""
         line = f"{_time_of(record)} [{record.levelname:<5}] [{record.name}]{signed} {record.getMessage()}"
-        return "\n".join(filter(None, (line, _traceback_of(record))))
+        return "\n".join(filter(None, (line, _traceback_in(record))))
 
 
 class JSONFormatter(logging.Formatter):
@@ -62,7 +69,7 @@ class JSONFormatter(logging.Formatter):
             "message": record.getMessage(),
             "baton": getattr(record, "baton", ""),
             "source": getattr(record, "source", ""),
-            "traceback": _traceback_of(record),
+            "traceback": _traceback_in(record),
         }
         return json.dumps({key: value for key, value in told.items() if value}, ensure_ascii=False)
 
@@ -72,14 +79,16 @@ def _time_of(record: logging.LogRecord) -> str:
     return moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{int(record.msecs):03d}Z"
 
 
-def _traceback_of(record: logging.LogRecord) -> str:
+def _traceback_in(record: logging.LogRecord) -> str:
+    error = record.exc_info[1] if record.exc_info else None
+    return "" if error is None else traceback_of(error)
+
+
+def traceback_of(error: BaseException) -> str:
     """The traceback with the notes that say which pipeline and step failed (Failure.getTraceback leaves them out).
 
     It begins where the engine has called a step: how a baton came there is what the notes say.
     """
-    error = record.exc_info[1] if record.exc_info else None
-    if error is None:
-        return ""
     begin = error.__traceback__
     while begin is not None and begin.tb_frame.f_code.co_filename.startswith(_ENGINE):
         begin = begin.tb_next
@@ -87,11 +96,11 @@ def _traceback_of(record: logging.LogRecord) -> str:
     return "".join(lines).rstrip()
 
 
-def told(error: BaseException | None) -> str:
+def told(error: BaseException | None, with_notes: bool = True) -> str:
     """An exception in one line: its type, its text, and where in which pipeline it happened."""
     text = error.msg if isinstance(error, PipedError) else str(error)
     name = type(error).__name__
-    notes = "; ".join(getattr(error, "__notes__", ()))
+    notes = "; ".join(getattr(error, "__notes__", ())) if with_notes else ""
     return f"{name}: {text}".rstrip(": ") + (f" ({notes})" if notes else "")
 
 
@@ -105,12 +114,18 @@ class StandardLibraryObserver:
         if not text and failure is None:
             return
         level = _LEVELS.get(event.get("log_level", LogLevel.info), logging.INFO)
-        if event.get("eventType") in ("start", "stop"):  # of a port: who opened it tells of it
+        if level == logging.INFO and _is_inner(event, text):
             level = logging.DEBUG
         system = str(event.get("log_system") or event.get("system") or event.get("log_namespace") or "-")
         name = system.split(",")[0]
         logger = logging.getLogger("twisted" if name == "-" else name)
         logger.log(level, "%s", text or "unhandled error", exc_info=_exc_info(failure))
+
+
+def _is_inner(event: LogEvent, text: str) -> bool:
+    """Whether Twisted tells of its own loop, factories or ports: who opened a port tells of it in words of his own."""
+    namespace = event.get("log_namespace", "")
+    return namespace.startswith("twisted.internet.") or (namespace == "log_legacy" and bool(_OF_PORTS.fullmatch(text)))
 
 
 def _exc_info(failure: Failure | None) -> Any:
@@ -135,15 +150,14 @@ def start(
     """
     if configuration is not None:
         logging.config.dictConfig({"disable_existing_loggers": False} | configuration)
-        handlers = logging.getLogger().handlers
     else:
         handler: logging.Handler = logging.StreamHandler(stream or sys.stderr)
         handler.setFormatter(JSONFormatter() if form == "json" else TextFormatter())
         root = logging.getLogger()
-        root.handlers[:] = handlers = [handler]
+        root.handlers[:] = [handler]
         root.setLevel(level.upper())
-    for each in handlers:
-        each.addFilter(BatonFilter())
+    # Not a filter of the handlers: a configuration may give handlers to any logger.
+    logging.setLogRecordFactory(SignedRecord)
     logging.captureWarnings(True)
     observer: Any = StandardLibraryObserver()  # mypy does not see what zope's implementer declares
     globalLogBeginner.beginLoggingTo([observer], discardBuffer=True, redirectStandardIO=False)

@@ -60,7 +60,7 @@ class Pipeline(Tally):
             outcome = self.run(baton)
         except Exception:
             return fail()
-        return Outcome(outcome) if isinstance(outcome, Walk) else succeed(outcome)
+        return succeed(outcome) if isinstance(outcome, list) else Outcome(outcome)
 
     process = __call__
 
@@ -70,12 +70,17 @@ class Pipeline(Tally):
             return self._run_traced(baton, trace)
         only = self._only
         if only is None:
-            return Walk(self, self._runs, copy_context()).begin(self._runs.entry, baton)
+            walk = Walk(self, self._runs, copy_context())
+            return walk.begin(walk.enter, baton)
         # Most batons need no Walk: a walk over one run that does not halt is nothing but that run.
         # What steps set in their context must reach neither the next baton nor whoever sent this one.
         context = copy_context()
         try:
             produced = context.run(only.go, baton)
+        except Exception as error:
+            walk = Walk(self, self._runs, context)
+            del context  # a failure's traceback keeps this frame, and the context keeps the failure
+            return walk.begin(walk.rescue, (only, baton, error))
         except BaseException:
             self.failed += 1
             raise
@@ -83,8 +88,8 @@ class Pipeline(Tally):
             self.succeeded += 1
             return [produced]
         walk = Walk(self, self._runs, context)
-        del context  # a failure's traceback keeps this frame, and the context keeps the failure
-        return walk.begin(self._runs.entry, baton, produced)
+        del context
+        return walk.begin(walk.resume, (only, baton, produced))
 
     def trace(self, baton: Baton, with_batons: bool = False) -> tuple[list[Baton] | Walk | Failure, Trace]:
         """Like `run`, with every step noted in a trace, which is complete once the walk has ended."""
@@ -130,7 +135,7 @@ class Pipeline(Tally):
         walk = Walk(self, watched, context)
         del context
         try:
-            outcome = walk.begin(watched.entry, baton)
+            outcome = walk.begin(walk.enter, baton)
         except BaseException as error:
             trace.end(error)
             raise

@@ -78,19 +78,15 @@ def unknown_resources(
         offered: the paths that there will be.
     """
     owned = _prefixes(catalog.providers)
-    broken = [entry for entry, value in options.items() if value is None]
-    # One that is used, or may be, and does not say what it offers might offer anything.
-    is_all_said = not broken and all(
-        hasattr(entry.factory, "offers") or (entry.section is not None and entry not in options)
-        for entry in catalog.providers
-    )
+    broken = _prefixes(entry for entry, value in options.items() if value is None)
+    is_all_said = all(_says_what_it_offers(entry, options) for entry in catalog.providers)
     for reference in references:
         if not isinstance(reference, ResourcePath):
             continue
         path = reference.prefix + reference
         # Other components ask for the path as it is written.
         may_be_bare = isinstance(reference, ProcessorPath) or path.startswith("pipeline.")
-        if path in offered or path.startswith(_prefixes(broken)):
+        if path in offered or path.startswith(broken):
             continue
         if may_be_bare and means_pipeline(path, graphs) is not None:
             continue
@@ -99,6 +95,15 @@ def unknown_resources(
             if isinstance(reference, ProcessorPath):
                 names = {name for name in names if not name.startswith("pipeline.")} | set(graphs)
             yield Problem(f"there is no {path!r}", reference.where, did_you_mean(reference, names))
+
+
+def _says_what_it_offers(entry: ProviderEntry, options: Mapping[ProviderEntry, Any]) -> bool:
+    """Whether what a provider will offer is known; one of which it is not might offer anything."""
+    if entry.section is not None and entry not in options:
+        return True  # it is not used
+    # With a Problem in its section it is known as far as the prefixes go.
+    is_broken = entry in options and options[entry] is None
+    return hasattr(entry.factory, "prefixes" if is_broken else "offers")
 
 
 def _prefixes(entries: Iterable[ProviderEntry]) -> tuple[str, ...]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections import deque
+from collections.abc import Callable
 from contextvars import Context
 from dataclasses import dataclass
 from typing import Any, NoReturn
@@ -59,7 +61,9 @@ class Tally:
     def sign(self, error: BaseException, step: Processor) -> None:
         """Note on an error where it passed this pipeline, the first time it does."""
         notes = getattr(error, "__notes__", None)
-        if notes is None or not any(note.startswith(self._mark) for note in notes):
+        if notes is None:  # cheaper than add_note
+            error.__notes__ = [self._notes.get(step) or self._note_of(step)]
+        elif not any(note.startswith(self._mark) for note in notes):
             error.add_note(self._notes.get(step) or self._note_of(step))
 
     def _note_of(self, step: Processor) -> str:
@@ -82,8 +86,8 @@ class Walk(BatonTask):
 
     __slots__ = ("_left", "_results", "_runs", "_tally", "_turns")
 
-    #: Where to go on when what is awaited has come: a way without its baton, and the run and call that wait.
-    _left: tuple[Branch, Scope, BaseException | None, Frame, Run | None, Call | None]
+    #: Where to go on when what is awaited has come: a way without its baton, and the step that waits.
+    _left: tuple[Branch, Scope, BaseException | None, Frame, Processor | None]
 
     def __init__(self, tally: Tally, runs: Runs, context: Context) -> None:
         BatonTask.__init__(self, context)  # not super(): every baton that branches, fails or waits comes here
@@ -91,19 +95,22 @@ class Walk(BatonTask):
         self._results: list[Baton] = []
         self._turns: Turns | None = None
 
-    def begin(self, branch: Branch, baton: Baton, halt: Halt | None = None) -> list[Baton] | Walk:
+    def begin(self, start: Callable[[Any], bool], given: Any) -> list[Baton] | Walk:
         """The results, or this walk if a step has to wait. Raises what no error consumer handled.
 
         Args:
-            halt: what the first run has come to, if it has been tried already.
+            start: `enter`, `resume` or `rescue`.
+            given: the argument of `start`.
         """
         tally = self._tally
         try:
-            has_ended = self._context.run(self._walk, (branch, baton, None, current_cause.get(), None), halt)
+            has_ended = self._context.run(start, given)
         except BaseException:
             tally.failed += 1
             self._context = NOWHERE
             raise
+        finally:
+            given = None  # for the same reason as in _advance
         if not has_ended:
             tally.waiting += 1
             return self
@@ -111,9 +118,57 @@ class Walk(BatonTask):
         self._context = NOWHERE
         return self._results
 
-    def _walk(self, way: Any, halt: Halt | None = None) -> bool:
-        """Go on with a baton: True at the end of all branches, False when a step waits. Raises what nobody handles."""
+    def enter(self, baton: Baton) -> bool:
+        """Start at the entry of the graph."""
+        return self._walk((self._runs.entry, baton, None, current_cause.get(), None))
+
+    def resume(self, halted: tuple[Run, Baton, Halt]) -> bool:
+        """Start where the only run of a graph has halted that was tried with a baton."""
+        run, baton, halt = halted
+        scope = (run, baton, None, None) if run.guards else None
+        branch, step = run.rest(halt.index), run.steps[halt.index]
+        try:
+            value = self.settle(halt.produced)
+        except Exception as error:
+            return self._walk(self._way_out(error, step, scope))
+        finally:
+            del halted, halt  # for the same reason as in _advance
+        way = branch, value, scope, current_cause.get(), None
+        return self._wait(way, step) if value is WAITING else self._walk(way)
+
+    def rescue(self, failed: tuple[Run, Baton, Exception]) -> bool:
+        """Start where the only run of a graph has failed; called in the `except` that has caught the failure."""
+        run, baton, error = failed
+        scope = (run, baton, None, None) if run.guards else None
+        try:
+            return self._walk(self._way_out(error, run.failed_at(error) or run.steps[0], scope))
+        finally:
+            del failed, error  # for the same reason as in _advance
+
+    def _walk(self, way: Any) -> bool:
+        """Go on with a baton: True at the end of all branches, False when a step waits. Raises what nobody handles.
+
+        Each new cause comes back to this loop, so that retries do not nest.
+        """
+        rounds = 0
+        try:
+            while type(way) is tuple:
+                cause = way[3]
+                rounds += 1
+                if rounds % RUNS_BETWEEN_LOOKS == 0 and self._pauses(*way):
+                    return False
+                if cause is None or cause is sys.exception():
+                    way = self._advance(way)
+                else:
+                    way = amid(cause, self._advance, way)
+            return way is True
+        finally:
+            way = cause = None  # for the same reason as in _advance
+
+    def _advance(self, way: Any) -> Any:
+        """Go on as long as the cause stays the same; then the way on under another one, or what `_walk` gives."""
         branch, baton, scope, cause, below = way
+        produced: Any = None
         rounds = 0
         try:
             while True:
@@ -121,10 +176,10 @@ class Walk(BatonTask):
                     self._results.append(baton)
                     if below is None:
                         return True
-                    former = cause
+                    if below[3] is not cause:
+                        current_cause.set(below[3])
+                        return below
                     branch, baton, scope, cause, below = below
-                    if cause is not former:
-                        current_cause.set(cause)
                 rounds += 1
                 if rounds % RUNS_BETWEEN_LOOKS == 0 and self._pauses(branch, baton, scope, cause, below):
                     return False
@@ -133,41 +188,22 @@ class Walk(BatonTask):
                     below = (siblings, baton, scope, cause, below)
                 if run.guards:
                     scope = (run, baton, below, scope)
-                if halt is None:
-                    produced = run.go(baton) if cause is None else amid(cause, run.go, baton)
-                else:
-                    produced, halt = halt, None
+                produced = run.go(baton)
                 if type(produced) is not Halt:
                     baton = produced
-                    branch = run.then if run.choose is None else self._chosen(run, baton, cause)
-                    if type(branch) is not Halt:
-                        continue
-                    produced = branch
-                way = self._way_behind(produced, run, scope, cause, below)
-                if way is None:
-                    return False
-                branch, baton, scope, cause, below = way
+                    branch = run.then if run.choose is None else self._runs.branch(run.choose(baton))
+                    continue
+                branch = run.rest(produced.index)
+                baton = self.settle(produced.produced)
+                if baton is WAITING:
+                    return self._wait((branch, baton, scope, cause, below), run.steps[produced.index])
+        except Exception as error:
+            way = self._way_out(error, _failed_at(run, error, produced), scope)
+            # Within this `except` nobody has to raise it again for plain functions to see; but retries must not nest.
+            return self._advance(way) if cause is None and way[3] is error else way
         finally:
             # A failure's traceback keeps this frame, which must not keep the failure in turn.
-            way = produced = halt = branch = baton = scope = cause = former = below = None
-
-    def _way_behind(self, halt: Halt, run: Run, scope: Scope, cause: BaseException | None, below: Frame) -> Way | None:
-        """Where to go on after a halt; None when that has to be awaited. Raises what nobody handles."""
-        error = halt.error
-        if error is None:
-            try:
-                value = self.settle(halt.produced)
-                if value is not WAITING:
-                    return run.rest(halt.call), value, scope, cause, below
-                self._left = run.rest(halt.call), scope, cause, below, run, halt.call
-                return None
-            except Exception as raised:
-                error = raised
-        halt.error = None
-        try:
-            return self._way_out(error, run.step_of(halt.call), scope)
-        finally:
-            del error  # for the same reason as in _walk
+            way = produced = baton = scope = cause = below = None
 
     def _way_out(self, error: Exception, step: Processor, scope: Scope) -> Way:
         """The way on at the nearest guard: its error consumers, the baton it received, what lay below it."""
@@ -184,22 +220,15 @@ class Walk(BatonTask):
                     self._tally.sign(error, step)
                     continue
                 if branch is not None:
-                    _forget_old_contexts(error)
+                    if error.__context__ is not None:
+                        _forget_old_contexts(error)
                     # Under the outer guard, with nothing new below: a retry that leads here may go on for ever.
                     return branch, baton, scope, error, below
             if not self.stopped:
                 self._tally.lose(error, step)
             _raise_again(error)
         finally:
-            del error, scope  # for the same reason as in _walk
-
-    def _chosen(self, run: Run, baton: Baton, cause: BaseException | None) -> Branch | Halt:
-        choose = run.choose
-        assert choose is not None
-        try:
-            return self._runs.branch(choose(baton) if cause is None else amid(cause, choose, baton))
-        except Exception as error:
-            return Halt(None, error=error)
+            del error, scope  # for the same reason as in _advance
 
     def _pauses(self, branch: Branch, baton: Baton, scope: Scope, cause: BaseException | None, below: Frame) -> bool:
         """Whether the walk waits, because it has held the reactor for too long."""
@@ -210,13 +239,18 @@ class Walk(BatonTask):
         turn = self._turns.due()
         if turn is None:
             return False
-        self._left = branch, scope, cause, below, None, None
+        self._wait((branch, baton, scope, cause, below), None)
         return self.settle(turn.addCallback(lambda _: baton)) is WAITING
+
+    def _wait(self, way: Way, step: Processor | None) -> bool:
+        branch, _, scope, cause, below = way
+        self._left = branch, scope, cause, below, step
+        return False
 
     # After a wait:
 
     def settled(self, value: Any) -> None:
-        branch, scope, cause, below, _, _ = self._left
+        branch, scope, cause, below, _ = self._left
         try:
             has_ended = self.stopped or self._walk((branch, value, scope, cause, below))
         except BaseException as error:
@@ -224,13 +258,15 @@ class Walk(BatonTask):
         return self._end(None) if has_ended else None
 
     def failed(self, error: BaseException) -> None:
-        _, scope, _, _, run, call = self._left
-        if self.stopped or run is None or not isinstance(error, Exception):
+        _, scope, _, _, step = self._left
+        if self.stopped or step is None or not isinstance(error, Exception):
             return self._end(error)
         try:
-            has_ended = self._walk(self._way_out(error, run.step_of(call), scope))
+            has_ended = self._walk(self._way_out(error, step, scope))
         except BaseException as unhandled:
             return self._end(unhandled)
+        finally:
+            del error  # for the same reason as in _advance
         return self._end(None) if has_ended else None
 
     def _end(self, error: BaseException | None) -> None:
@@ -252,17 +288,21 @@ class Walk(BatonTask):
         return f"<Walk through {self._tally.name}: {'ended' if self.done() else 'under way'}>"
 
 
-def amid(cause: BaseException | None, call: Call, baton: Baton) -> Any:
+def amid(cause: BaseException, call: Call, argument: Any) -> Any:
     """Call inside `except`, so that `sys.exc_info()` and `Failure()` tell the cause to plain functions."""
-    assert cause is not None
     context, traceback = cause.__context__, cause.__traceback__
     try:
         raise cause
     except BaseException:
         cause.__context__, cause.__traceback__ = context, traceback  # as they were, without these lines
-        return call(baton)
+        return call(argument)
     finally:
-        cause = context = traceback = None  # for the same reason as in Walk._walk
+        argument = cause = context = traceback = None  # type: ignore[assignment]  # as in Walk._advance
+
+
+def _failed_at(run: Run, error: Exception, produced: Any) -> Processor:
+    """The step where `_advance` has failed: a call of the run, or what it has to await, or the choice at its end."""
+    return run.failed_at(error) or run.steps[produced.index if type(produced) is Halt else -1]
 
 
 def _raise_again(error: BaseException) -> NoReturn:

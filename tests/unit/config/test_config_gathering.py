@@ -258,7 +258,7 @@ def test_overrides_come_last(write: Write) -> None:
     write({"site.yml": "d: {x: 1}\na: !alias:d\n"})
     found = gathered("a.x:2", "a.y:1", "a.y:3", "c:!alias:a")
     assert found.root.plain() == {"d": {"x": 1}, "a": {"x": 2, "y": 3}, "c": {"x": 2, "y": 3}}
-    assert where(found, "a.y") == "-O a.y:3:1:5"
+    assert where(found, "a.y") == "-O 'a.y:3':1:5"
     assert found.used == {"includes", "runmodes", "d", "a"}
 
 
@@ -267,8 +267,8 @@ def test_mistakes_of_overrides_are_told_with_the_others(write: Write) -> None:
     write({"site.yml": "a: 1\na: 2\n"})
     assert [str(problem.where) for problem in gathered("b:[1", "c").problems] == [
         "site.yml:2:1",
-        "-O b:[1:1:3",
-        "-O c:1:1",
+        "-O 'b:[1':1:3",
+        "-O 'c':1:1",
     ]
 
 

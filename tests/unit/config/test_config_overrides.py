@@ -60,10 +60,10 @@ def test_places_are_those_of_the_command_line() -> None:
     """The value and its path are found in the text that was typed."""
     node = override(node_of({}), "a.b:{c: 1}", {}).root.at("a.b.c")
     assert node is not None
-    assert node.where == Mark("-O a.b:{c: 1}", 1, 9)
+    assert node.where == Mark("-O 'a.b:{c: 1}'", 1, 9)
     parent = override(node_of({}), "a.b:{c: 1}", {}).root.at("a.b")
     assert parent is not None
-    assert parent.key_where == Mark("-O a.b:{c: 1}", 1, 1)
+    assert parent.key_where == Mark("-O 'a.b:{c: 1}'", 1, 1)
 
 
 @pytest.mark.parametrize(
@@ -83,7 +83,7 @@ def test_a_mistake_is_told_at_its_place(text: str, column: int, what: str) -> No
     root = node_of({"list": [1, 2]})
     overridden = override(root, text, {})
     (problem,) = overridden.problems
-    assert (problem.where, problem.what) == (Mark(f"-O {text}", 1, column), what)
+    assert (problem.where, problem.what) == (Mark(f"-O {text!r}", 1, column), what)
     assert problem.fix
     assert overridden.root is root
 
