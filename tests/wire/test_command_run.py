@@ -4,10 +4,12 @@ import http.client
 import json
 import signal
 import socket
+import subprocess
 import threading
+import time
 
 import pytest
-from commands import Running, fetch, piped
+from commands import PIPED, Running, fetch, piped
 
 SITE = """\
 web:
@@ -240,3 +242,148 @@ def test_nothing_of_a_baton_reaches_the_next_one_on_its_connection(tmp_path):
         assert running.stop() == 0
     assert ["Failure" in text for text in told] == [True, False, True, False], told
     assert "<web.site" not in running.wait_for("stopped")
+
+
+def test_a_configuration_can_be_a_script_with_arguments(tmp_path):
+    """With `piped -ns` in its first line a configuration is executable; what follows it is on sys.argv."""
+    script = tmp_path / "script.yaml"
+    script.write_text(
+        f"#!{PIPED} -ns\n"
+        "system-events: {startup: {go: begin}}\n"
+        "pipelines:\n"
+        "  begin:\n"
+        "    - exec-code: {code: 'import sys; print(sys.argv, flush=True)'}\n"
+        "    - shutdown\n"
+    )
+    script.chmod(0o755)
+    done = subprocess.run([script, "one", "--two", "-3"], capture_output=True, text=True, timeout=30)
+    assert (done.stdout, done.returncode) == (f"{[str(script), 'one', '--two', '-3']}\n", 0), done.stderr
+
+
+def test_the_run_directory_is_where_relative_names_begin(tmp_path):
+    """-d changes to a directory first; the configuration is still found where the command was written."""
+    (tmp_path / "there").mkdir()
+    (tmp_path / "site.yaml").write_text(
+        "system-events: {startup: {go: begin}}\n"
+        'pipelines: {begin: [{exec-code: {code: \'open("made", "w")\'}}, shutdown]}\n'
+    )
+    assert piped("run", "-d", "there", "site.yaml", cwd=tmp_path).returncode == 0
+    assert (tmp_path / "there" / "made").exists()
+
+
+def test_the_deadline_of_a_stop_can_stand_in_the_configuration(site, tmp_path):
+    """The key `drain` is what --drain is; a command line wins over it."""
+    site.write_text(f"drain: 0.2\n{SITE}")
+    with Running(site, cwd=tmp_path) as running:
+        url = running.url()
+        slow = in_background(lambda: fetch(url + "slow"))
+        running.wait_for("a slow one")
+        assert running.stop() == 1
+        assert "0.2 s to end" in running.log
+        assert slow().code == 500
+
+
+def test_a_long_start_tells_what_it_waits_for(tmp_path):
+    """The log says who waits for what, and when that is over."""
+    (tmp_path / "late_bundle.py").write_text(
+        "from piped import provider\n"
+        "@provider('late')\n"
+        "class Late:\n"
+        "    def configure(self, runtime_environment):\n"
+        "        self.reactor = runtime_environment.reactor\n"
+        "        runtime_environment.resource_manager.register('late.thing', self)\n"
+        "    def add_consumer(self, dependency):\n"
+        "        self.reactor.callLater(2.5, dependency.on_resource_ready, 'here it is')\n"
+    )
+    (tmp_path / "late.yaml").write_text(
+        "plugins: {bundles: {mine: [late_bundle]}}\n"
+        "late: {}\n"
+        "ticks: {interval: {often: {interval: 1, processor: p}}}\n"
+        "pipelines: {p: [{eval-lambda: {lambda: 'b: b', dependencies: {thing: late.thing}}}]}\n"
+    )
+    with Running("late.yaml", cwd=tmp_path) as running:
+        running.wait_for("ready: nothing is being waited for any more")
+        assert running.wait_for("often waits for late.thing")
+        assert running.stop() == 0
+
+
+def test_a_provider_that_fails_while_starting_ends_the_process(tmp_path):
+    """Exit code 1, and the traceback begins in the provider."""
+    (tmp_path / "failing_bundle.py").write_text(
+        "from piped import provider\n"
+        "@provider('failing')\n"
+        "class Failing:\n"
+        "    def configure(self, runtime_environment):\n"
+        "        raise LookupError('it is not here')\n"
+    )
+    (tmp_path / "site.yaml").write_text("plugins: {bundles: {mine: [failing_bundle]}}\nfailing: {}\n")
+    done = piped("run", "site.yaml", cwd=tmp_path)
+    assert done.returncode == 1
+    assert done.stderr.count("Traceback") == 1
+    assert "LookupError: it is not here" in done.stderr
+    assert 'failing_bundle.py", line 5' in done.stderr
+    assert "/piped/app/" not in done.stderr
+
+
+def test_where_the_log_goes_can_be_configured(tmp_path):
+    """-l: Python's logging configuration in YAML with the tags of Piped; lines of any logger carry their baton."""
+    (tmp_path / "log.yaml").write_text(
+        "version: 1\n"
+        "formatters:\n"
+        "  mine: {format: '%(levelname)s %(name)s %(baton)s %(source)s %(message)s'}\n"
+        "  json: {(): piped.runtime.logs.JSONFormatter}\n"
+        "handlers:\n"
+        "  all: {class: logging.FileHandler, filename: !filepath all.log, formatter: mine}\n"
+        "  own: {class: logging.FileHandler, filename: '${LOGS:-own}.log', formatter: json}\n"
+        "root: {level: INFO, handlers: [all]}\n"
+        "loggers:\n"
+        "  mine: {handlers: [own]}\n"
+    )
+    (tmp_path / "site.yaml").write_text(
+        "system-events: {startup: {go: begin}}\n"
+        "pipelines: {begin: [{log: {message: it begins, logger: mine}}, shutdown]}\n"
+    )
+    done = piped("run", "-l", "log.yaml", "site.yaml", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    told = (tmp_path / "all.log").read_text().splitlines()
+    assert told == [
+        "INFO mine system-events.startup.go-1 system-events.startup.go it begins",
+        "INFO piped   stopped",
+    ]
+    own = json.loads((tmp_path / "own.log").read_text())
+    assert (own["message"], own["baton"]) == ("it begins", "system-events.startup.go-1")
+
+
+def test_a_logging_configuration_that_cannot_be_used_is_told(tmp_path):
+    """Exit code 78 and the name of the file, before anything starts."""
+    (tmp_path / "site.yaml").write_text("pipelines: {a: [passthrough]}\n")
+    (tmp_path / "log.yaml").write_text("version: 1\nhandlers: {a: {class: no.such.Handler}}\n")
+    done = piped("run", "-l", "log.yaml", "site.yaml", cwd=tmp_path)
+    assert done.returncode == 78
+    assert "log.yaml cannot be used for logging: Unable to configure handler 'a': Cannot resolve" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_step_that_never_ends_does_not_keep_a_second_signal_from_ending_the_process(tmp_path):
+    """Even when the reactor never turns again."""
+    (tmp_path / "site.yaml").write_text(
+        "system-events: {startup: {go: begin}}\n"
+        "pipelines: {begin: [{log: {message: it begins}}, {exec-code: {code: 'while True: pass'}}]}\n"
+    )
+    with Running("site.yaml", cwd=tmp_path, ready="it begins") as running:
+        running.process.send_signal(signal.SIGTERM)
+        time.sleep(0.1)  # nothing tells that the first signal has arrived: that is the point
+        assert running.stop(signal.SIGTERM, timeout=5) == 1
+
+
+def test_json_logs_hold_the_failure_of_a_start_too(site, tmp_path):
+    """Whoever collects the log as JSON gets nothing else, whatever happens."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        site.write_text(f"twitter: {{}}\n{SITE}".replace("port: 0", f"port: {port}"))
+        done = piped("run", "site.yaml", "--log-format", "json", cwd=tmp_path)
+    told = [json.loads(line) for line in done.stderr.splitlines()]
+    assert (done.returncode, [line["level"] for line in told]) == (1, ["warning", "critical", "info"])
+    assert told[1]["message"].startswith("site.yaml:4:11: web.site cannot listen on port")

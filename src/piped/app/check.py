@@ -10,7 +10,7 @@ from piped.app.loading import CANNOT_RUN, Settings, checked, counted, enter, mis
 
 
 @click.command()
-@click.argument("files", nargs=-1, required=True, metavar="FILE...")
+@click.argument("files", nargs=-1, required=True, type=click.Path(), metavar="FILE...")
 @settings_options
 def check(settings: Settings, files: tuple[str, ...]) -> None:
     """Tell every mistake of configurations, each with its place.

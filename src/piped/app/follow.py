@@ -13,7 +13,7 @@ from twisted.internet.defer import CancelledError, Deferred, maybeDeferred
 from twisted.python.failure import Failure
 
 from piped.app import reactors
-from piped.app.loading import CANNOT_RUN, Settings, enter, load, settings_options, start_logging
+from piped.app.loading import CANNOT_RUN, Settings, checked, enter, load, settings_options, start_logging
 from piped.app.process import environment_of
 from piped.app.signals import listen_to_signals
 from piped.ground.errors import PipedError, did_you_mean
@@ -27,9 +27,17 @@ from piped.runtime.logs import told, traceback_of
 logger = logging.getLogger("piped")
 
 
+def _names(ctx: click.Context, _parameter: click.Parameter, begun: str) -> list[str]:
+    """What a shell completes: the pipelines of the file that is named before."""
+    if not ctx.params.get("file"):
+        return []
+    assembly = checked(ctx.params["file"], Settings())
+    return [name for name in assembly.graphs if name.startswith(begun)]
+
+
 @click.command()
 @click.argument("file", type=click.Path())
-@click.argument("pipelines", nargs=-1)
+@click.argument("pipelines", nargs=-1, shell_complete=_names)
 @click.option(
     "--format",
     "form",
@@ -77,7 +85,7 @@ class JSONText(click.ParamType[Any]):
 
 @click.command()
 @click.argument("file", type=click.Path())
-@click.argument("pipeline")
+@click.argument("pipeline", shell_complete=_names)
 @click.option(
     "--baton",
     default="{}",

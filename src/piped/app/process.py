@@ -135,10 +135,12 @@ class Process:
 
     async def _within(self, ends: float, what: str, waited_for: Deferred[Any]) -> None:
         """Wait for one part of the stop, no longer than the deadline allows; one that fails does not stop the stop."""
-        waited_for.addTimeout(self._left(ends), self.reactor)
+        # A Deferred of its own times out: whoever else waits for the other one gets no CancelledError to wonder about.
+        ended: Deferred[Any] = Deferred()
+        waited_for.chainDeferred(ended)
         try:
-            await waited_for
-        except (TimeoutError, CancelledError):
+            await ended.addTimeout(self._left(ends), self.reactor)
+        except (defer.TimeoutError, CancelledError):
             logger.warning("%s did not end in time", what)
         except Exception as error:
             logger.error("%s failed: %s", what, told(error), exc_info=error)

@@ -30,8 +30,14 @@ def _show_reactors(ctx: click.Context, _: Any, is_wanted: bool) -> None:
 
 @click.command(context_settings={"ignore_unknown_options": True})
 @click.argument("words", nargs=-1, type=click.Path(), metavar="FILE")
-@click.option("-c", "--conf", metavar="FILE", help="The same as FILE.")
-@click.option("-s", "--script", metavar="FILE", help="The same; further arguments are left on sys.argv for its code.")
+@click.option("-c", "--conf", type=click.Path(), metavar="FILE", help="The same as FILE.")
+@click.option(
+    "-s",
+    "--script",
+    type=click.Path(),
+    metavar="FILE",
+    help="The same; further arguments are left on sys.argv for its code.",
+)
 @click.option("-n", "--nodaemon", is_flag=True, help="Stay in the foreground, which is the default.")
 @click.option("--daemon", "is_daemon", is_flag=True, help="Go to the background once started; -l says where to log.")
 @click.option(

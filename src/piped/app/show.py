@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import json
+import shutil
+import sys
 
 import click
 
 from piped.app.loading import Settings, catalog_of, settings_options
 from piped.catalog.catalog import Catalog
+from piped.catalog.discovery import discover
 from piped.ground.errors import did_you_mean
 from piped.runtime.assembly import FRAMEWORK
 from piped.spec.pages import list_line, processor_page, section_page
 from piped.spec.schema import configuration_schema
 
-_conf = click.option("-c", "--conf", metavar="FILE", help="Also what the bundles of this configuration hold.")
+_conf = click.option(
+    "-c", "--conf", type=click.Path(), metavar="FILE", help="Also what the bundles of this configuration hold."
+)
 
 
 @click.command("list")
@@ -47,8 +52,14 @@ def _heading(text: str) -> None:
     click.echo(click.style(text, bold=True))
 
 
+def _names(_ctx: click.Context, _parameter: click.Parameter, begun: str) -> list[str]:
+    """What a shell completes."""
+    catalog, _ = discover(None, None, ())
+    return [name for name in _known(catalog) if name.startswith(begun)]
+
+
 @click.command()
-@click.argument("name")
+@click.argument("name", shell_complete=_names)
 @_conf
 @settings_options
 def show(settings: Settings, name: str, conf: str | None) -> None:
@@ -62,17 +73,21 @@ def show(settings: Settings, name: str, conf: str | None) -> None:
     catalog = catalog_of(conf, settings)
     pages = _pages(catalog, name)
     if not pages:
-        known = [*catalog.processors, *(entry.section for entry in catalog.providers if entry.section)]
-        advice = did_you_mean(name, known) or "see piped list"
+        advice = did_you_mean(name, _known(catalog)) or "see piped list"
         raise click.UsageError(f"there is no processor or section {name!r} – {advice}")
-    click.echo_via_pager("\n".join(pages))
+    click.echo("\n".join(pages), nl=False)
+
+
+def _known(catalog: Catalog) -> list[str]:
+    return [*catalog.processors, *(entry.section for entry in catalog.providers if entry.section)]
 
 
 def _pages(catalog: Catalog, name: str) -> list[str]:
+    columns = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
     entry = catalog.find_processor(name)
-    pages = [processor_page(name, entry.spec)] if entry else []
+    pages = [processor_page(name, entry.spec, columns)] if entry else []
     return pages + [
-        section_page(provider.section, provider.spec, provider.shape)
+        section_page(provider.section, provider.spec, provider.shape, columns)
         for provider in catalog.providers
         if provider.section and f"{provider.section}.".startswith(f"{name}.")
     ]
@@ -82,7 +97,7 @@ def _pages(catalog: Catalog, name: str) -> list[str]:
 @_conf
 @settings_options
 def schema(settings: Settings, conf: str | None) -> None:
-    """Print a JSON Schema, with which editors complete and check configurations.
+    """Print a JSON Schema of configurations, for editors.
 
     \b
     Example:

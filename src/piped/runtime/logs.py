@@ -27,7 +27,7 @@ _ENGINE = (
     defer.__file__,
 )
 #: Twisted's ports have no namespace of their own in the log.
-_OF_PORTS = re.compile(r".+ starting on \S+|\(.*Port .+ Closed\)", re.DOTALL)
+_OF_PORTS = re.compile(r".+ starting on (\d+|b?'.*')|\(.*Port .+ Closed\)")
 Format = Literal["text", "json"]
 _LEVELS = {
     LogLevel.debug: logging.DEBUG,

@@ -265,8 +265,6 @@ class Walk(BatonTask):
             has_ended = self._walk(self._way_out(error, step, scope))
         except BaseException as unhandled:
             return self._end(unhandled)
-        finally:
-            del error  # for the same reason as in _advance
         return self._end(None) if has_ended else None
 
     def _end(self, error: BaseException | None) -> None:

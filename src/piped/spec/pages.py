@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
+from textwrap import fill
 from typing import Any, get_args
 
 from piped.spec.shapes import (
@@ -25,19 +27,25 @@ def list_line(name: str, spec: Spec, width: int = 32) -> str:
     return f"{name:<{width}} {spec.summary}".rstrip()
 
 
-def processor_page(name: str, spec: Spec) -> str:
-    """What there is to know about a processor, in Markdown that reads well as it is."""
-    return _page(name, spec, _tables(name, spec, heading=""))
+def processor_page(name: str, spec: Spec, columns: int | None = None) -> str:
+    """What there is to know about a processor, in Markdown that reads well as it is.
+
+    Args:
+        columns: the width of a terminal, for which the options are listed instead of laid out in a table.
+    """
+    return _page(name, spec, _tables(name, spec, "", _table if columns is None else partial(_listing, columns=columns)))
 
 
-def section_page(section: str, about: Spec, shape: Any) -> str:
+def section_page(section: str, about: Spec, shape: Any, columns: int | None = None) -> str:
     """What there is to know about a section of the configuration, as `processor_page`.
 
     Args:
         about: of the provider that reads the section.
         shape: what stands in the section.
+        columns: as there.
     """
-    tables = [part for path, spec in _fields_in(shape, section) for part in _tables(path, spec, heading=path)]
+    lay_out = _table if columns is None else partial(_listing, columns=columns)
+    tables = [part for path, spec in _fields_in(shape, section) for part in _tables(path, spec, path, lay_out)]
     return _page(section, about, tables or [f"`{section}` must be {words_of(shape)}."])
 
 
@@ -53,13 +61,15 @@ def _page(title: str, about: Spec, tables: Iterable[str]) -> str:
     return "\n\n".join(filter(None, parts)) + "\n"
 
 
-def _tables(path: str, spec: Spec, heading: str, above: tuple[str, ...] = ()) -> Iterator[str]:
-    """The table of a Spec, then those of the mappings that are written inside its options."""
+def _tables(
+    path: str, spec: Spec, heading: str, lay_out: Callable[[Sequence[Parameter]], str], above: tuple[str, ...] = ()
+) -> Iterator[str]:
+    """The options of a Spec, then those of the mappings that are written inside them."""
     if heading:
         yield f"## {heading}"
         yield spec.summary if above else ""
     if spec.parameters:
-        yield _table(spec.parameters)
+        yield lay_out(spec.parameters)
     if spec.takes_any:
         yield "Takes any further option."
     if not spec.parameters and not spec.takes_any:
@@ -67,7 +77,7 @@ def _tables(path: str, spec: Spec, heading: str, above: tuple[str, ...] = ()) ->
     for parameter in spec.parameters:
         for inner_path, inner in _fields_in(parameter.annotation, f"{path}.{parameter.name}"):
             if inner.name not in above:  # else it stands above already, as it may contain itself
-                yield from _tables(inner_path, inner, inner_path, (*above, inner.name))
+                yield from _tables(inner_path, inner, inner_path, lay_out, (*above, inner.name))
 
 
 def _fields_in(shape: Any, path: str) -> Iterator[tuple[str, Spec]]:
@@ -94,6 +104,18 @@ def _table(parameters: Sequence[Parameter]) -> str:
     widths = [max(len(row[column]) for row in rows) for column in range(3)]
     rows.insert(1, ("-" * widths[0], "-" * widths[1], "-" * widths[2], "-" * len("meaning")))
     return "\n".join(_row(row, widths) for row in rows)
+
+
+def _listing(parameters: Sequence[Parameter], columns: int) -> str:
+    """The options one below the other, in lines that are not wider than a terminal."""
+    lines: list[str] = []
+    for one in parameters:
+        default = default_of(one)
+        needs = default if one.required else f"default {default}"
+        lines.append(fill(f"{one.name}: {words_of(one.annotation)}; {needs}", columns, subsequent_indent="  "))
+        if one.text:
+            lines.append(fill(one.text, columns, initial_indent="    ", subsequent_indent="    "))
+    return "\n".join(lines)
 
 
 def _row(cells: Sequence[str], widths: Sequence[int]) -> str:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import linecache
+import traceback
 from collections.abc import Sequence
 from typing import Any
 
 import pytest
 
 from piped.pipelines.processor import Processor
-from piped.pipelines.runs import Halt, Runs
+from piped.pipelines.runs import LONGEST, Halt, Runs
 
 
 class Step(Processor):
@@ -84,27 +86,46 @@ def test_a_step_in_the_middle_of_a_run_can_be_chosen() -> None:
 
 
 def test_one_function_may_be_several_steps() -> None:
-    """Steps that share their `process` are told apart."""
+    """Steps that share their `process` are told apart, by a halt and by a failure."""
     a, b, c = steps("abc")
-    a.process = b.process = c.process = lambda baton: object  # type: ignore[method-assign, assignment]
+    made = [1, object(), 2, 3]
+    a.process = b.process = c.process = lambda baton: made.pop(0)  # type: ignore[method-assign, assignment]
     run = Runs([chain(a, b, c)])[a]
-    assert [run.step_of(call) for call in run.calls] == [a, b, c]
+    assert run.steps[run.go("-").index] is b
+    with pytest.raises(IndexError) as caught:
+        run.go("-")
+    assert run.failed_at(caught.value) is c
 
 
 def test_a_halt_tells_the_step() -> None:
-    """What may have to be awaited stops a run, and so does an exception; both say at which step."""
+    """What may have to be awaited stops a run, and behind it there is a way on, which is made once."""
     (a, b, c), made = steps("abc"), object()
     b.process = lambda baton: made  # type: ignore[method-assign]
     run = Runs([chain(a, b, c)])[a]
     halt = run.go("-")
     assert isinstance(halt, Halt)
-    assert (halt.produced, halt.error, run.step_of(halt.call)) == (made, None, b)
-    rest = run.rest(halt.call)
+    assert (halt.produced, run.steps[halt.index]) == (made, b)
+    rest = run.rest(halt.index)
     assert rest is not None
     assert rest[0].go("-") == "-c"
-    halt = run.go(1)
-    assert isinstance(halt.error, TypeError)
-    assert run.step_of(halt.call) is a
+    assert run.rest(halt.index) is rest
+
+
+def test_a_failure_tells_the_step() -> None:
+    """Its traceback does, again and again, and shows a line of the run; one from elsewhere tells nothing."""
+    a, b, c = steps("abc")
+    b.process = lambda baton: baton / 0  # type: ignore[method-assign]
+    run = Runs([chain(a, b, c)])[a]
+    for baton, error, step in (("-", TypeError, b), (1, TypeError, a), ("-", TypeError, b)):
+        with pytest.raises(error) as caught:
+            run.go(baton)
+        assert run.failed_at(caught.value) is step
+    linecache.checkcache()
+    assert "baton := c1(baton)" in "".join(traceback.format_exception(caught.value))
+    with pytest.raises(ZeroDivisionError) as other:
+        b.process(1)
+    assert run.failed_at(other.value) is None
+    assert run.failed_at(ValueError()) is None
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit, GeneratorExit])
@@ -121,7 +142,10 @@ def test_what_is_no_exception_passes(error: type[BaseException]) -> None:
 
 
 def test_a_chain_may_be_longer_than_the_stack() -> None:
-    """Two thousand steps are folded, and walked, without recursion."""
-    runs = Runs([chain(*steps("x" * 2_000))])
-    assert runs.entry is not None
-    assert runs.entry[0].go("") == "x" * 2_000
+    """Two thousand steps are folded, and walked, without recursion; the code for them is bounded."""
+    branch, baton = Runs([chain(*steps("x" * 2_000))]).entry, ""
+    while branch is not None:
+        run, _ = branch
+        assert len(run.steps) <= LONGEST
+        baton, branch = run.go(baton), run.then
+    assert baton == "x" * 2_000
