@@ -62,6 +62,20 @@ def test_a_service_that_cannot_start_tells_it_in_the_foreground(folder):
     assert not (folder / "site.pid").exists()
 
 
+def test_the_foreground_ends_with_the_exit_code_of_the_start(folder):
+    """A configuration that a provider refuses is 78 there, too."""
+    (folder / "refusing_bundle.py").write_text(
+        "from piped import ConfigurationError, provider\n"
+        "@provider('refusing')\n"
+        "class Refusing:\n"
+        "    def configure(self, runtime_environment):\n"
+        "        raise ConfigurationError('not like this')\n"
+    )
+    (folder / "site.yaml").write_text("plugins: {bundles: {mine: [refusing_bundle]}}\nrefusing: {}\n")
+    assert piped(*START, cwd=folder).returncode == 78
+    assert "site.yaml:2:1: not like this" in (folder / "site.log").read_text()
+
+
 def test_a_configuration_that_cannot_run_never_goes_to_the_background(folder):
     """Exit code 78, with the mistakes."""
     (folder / "site.yaml").write_text(SITE.replace("hello}", "helo}", 1))

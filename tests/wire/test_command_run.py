@@ -341,7 +341,7 @@ def test_where_the_log_goes_can_be_configured(tmp_path):
     )
     (tmp_path / "site.yaml").write_text(
         "system-events: {startup: {go: begin}}\n"
-        "pipelines: {begin: [{log: {message: it begins, logger: mine}}, shutdown]}\n"
+        "pipelines: {begin: [{log: {message: it begins, logger_name: mine}}, shutdown]}\n"
     )
     done = piped("run", "-l", "log.yaml", "site.yaml", cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")

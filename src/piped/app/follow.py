@@ -12,7 +12,7 @@ import click
 from twisted.internet.defer import CancelledError, Deferred, maybeDeferred
 from twisted.python.failure import Failure
 
-from piped.app import reactors
+from piped.app import garbage, reactors
 from piped.app.loading import CANNOT_RUN, Settings, checked, enter, load, settings_options, start_logging
 from piped.app.process import environment_of
 from piped.app.signals import listen_to_signals
@@ -116,6 +116,7 @@ def trace(settings: Settings, file: str, pipeline: str, baton: Any, wait: float)
     name = _graph(assembly, pipeline).name
     reactor = reactors.install(settings.reactor)
     environment = environment_of(assembly, reactor, settings.is_debugging)
+    garbage.resume()
     sys.exit(_outcome(reactor, lambda: _started(_trace(assembly, environment, name, baton, wait), environment)))
 
 
@@ -124,14 +125,14 @@ def _outcome(reactor: Any, work: Callable[[], Coroutine[Any, Any, int]]) -> int:
     exit_codes: list[int] = []
 
     def begin() -> None:
+        listen_to_signals(reactor, lambda _: working.cancel())  # in a later turn, even if it comes at once
         working = Deferred.fromCoroutine(work())
-        listen_to_signals(reactor, lambda _: working.cancel())
         working.addCallback(exit_codes.append).addBoth(lambda _: reactor.stop())
 
     # Not callWhenRunning: that comes before asyncio's loop runs.
     reactor.callLater(0, begin)
     reactor.run()
-    return exit_codes[0]
+    return exit_codes[0] if exit_codes else 1  # a signal may come before the work begins
 
 
 async def _started(tracing: Coroutine[Any, Any, int], environment: RuntimeEnvironment) -> int:

@@ -130,3 +130,17 @@ def test_the_page_shows_the_keys_of_what_checks_itself():
     page = section_page("tree", Spec.of(Leaf), Tree)
     assert page.count("`colour`") == 1
     assert "## tree.__config__" in page
+
+
+def test_on_a_terminal_no_line_is_wider_than_it():
+    """A table would be broken up there: each option has lines of its own, with the same words."""
+    for page in (
+        processor_page("wait", Spec.of(wait), columns=40),
+        section_page("clients", Spec.of(Client), dict[str, Arguments[Client]], columns=40),
+    ):
+        listed = [line for line in page.splitlines() if ": " in line or line.startswith("  ")]
+        assert listed
+        assert max(map(len, listed)) <= 40
+        assert "| option" not in page
+    assert "children: " in page
+    assert "    what is below." in page
