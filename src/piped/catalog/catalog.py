@@ -97,7 +97,7 @@ class Catalog:
             return GONE[name]
         self.open_houses()
         advice = [did_you_mean(name, self.processors), *map(str, self.closed)]
-        return "; ".join(filter(None, advice))
+        return "; ".join(filter(None, advice)) or "piped list processors tells what there is"
 
 
 def origin_of(factory: Callable[..., Any]) -> str:

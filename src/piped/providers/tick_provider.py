@@ -11,6 +11,7 @@ from twisted.application.service import MultiService, Service
 from twisted.python.failure import Failure
 
 from piped import Count, ProcessorPath, Refusal, RuntimeEnvironment, Seconds, Source, provider, told
+from piped.resources.dependency import InstanceDependency
 
 logger = logging.getLogger(__name__)
 
@@ -106,7 +107,8 @@ class TickInterval(Service):
     def configure(self, runtime_environment: RuntimeEnvironment) -> None:
         self._environment = runtime_environment
         self._previous = runtime_environment.wall_clock()
-        dependency = runtime_environment.add_processor(self, self.options.processor)
+        consumer = InstanceDependency(self, f"ticks.interval.{self.name}")
+        dependency = runtime_environment.add_processor(consumer, self.options.processor)
         self.source = Source(f"ticks.interval.{self.name}", dependency, max_running=self.options.max_running)
         self.source.on_open += self._opened
         runtime_environment.sources.add(self.source)

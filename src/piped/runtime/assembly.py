@@ -129,6 +129,9 @@ def configure(assembly: Assembly, environment: RuntimeEnvironment) -> list[Probl
                 provider.setServiceParent(environment.application)
         except (ConfigurationError, ResourceError) as error:
             problems += _told(error, _place_of(entry, assembly.document))
+        except Exception as error:
+            error.add_note(f"while configuring {entry.name} ({_place_of(entry, assembly.document) or entry.origin})")
+            raise
     if not problems:
         try:
             environment.dependency_manager.resolve_initial_states()

@@ -91,10 +91,16 @@ def unknown_resources(
         if may_be_bare and means_pipeline(path, graphs) is not None:
             continue
         if is_all_said or path.startswith(owned):
-            names = {known.removeprefix(reference.prefix) for known in offered if known.startswith(reference.prefix)}
-            if isinstance(reference, ProcessorPath):
-                names = {name for name in names if not name.startswith("pipeline.")} | set(graphs)
-            yield Problem(f"there is no {path!r}", reference.where, did_you_mean(reference, names))
+            yield Problem(f"there is no {path!r}", reference.where, _advice(reference, offered, graphs))
+
+
+def _advice(reference: ResourcePath, offered: Collection[str], graphs: Mapping[str, Graph]) -> str:
+    """What may have been meant, as it would be written there."""
+    names = {known.removeprefix(reference.prefix) for known in offered if known.startswith(reference.prefix)}
+    if isinstance(reference, ProcessorPath):
+        prefix = "pipeline." if reference.startswith("pipeline.") else ""
+        names = {f"{prefix}{name}" for name in graphs} | {name for name in names if not name.startswith("pipeline")}
+    return did_you_mean(reference, names)
 
 
 def _says_what_it_offers(entry: ProviderEntry, options: Mapping[ProviderEntry, Any]) -> bool:

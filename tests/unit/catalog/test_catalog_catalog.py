@@ -83,6 +83,13 @@ def test_advice_names_what_is_close_in_any_house():
     assert catalog.advice("frm-zmq") == "did you mean 'from-zmq'?"
 
 
+def test_advice_is_never_silent():
+    """A name like no other, where there are too many to tell, leads to the list."""
+    catalog = a_catalog()
+    catalog.processors |= {f"step-{number}": catalog.processors["shout"] for number in range(20)}
+    assert catalog.advice("xyzzy") == "piped list processors tells what there is"
+
+
 def test_advice_mentions_closed_houses():
     """The processor may be there once its library is installed."""
     catalog = a_catalog()

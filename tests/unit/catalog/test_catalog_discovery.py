@@ -11,6 +11,7 @@ import pytest
 from piped.catalog.catalog import Catalog
 from piped.catalog.discovery import discover
 from piped.catalog.marking import processor
+from piped.config.nodes import shown
 from piped.config.reading import read_value
 from piped.ground.errors import Mark
 
@@ -189,7 +190,7 @@ def test_a_module_that_fails_is_told_at_the_line_that_fails(write, text, line, t
     """The mistake is in the user's module, so his line is named; the others are searched all the same."""
     folder = write({"shop/__init__.py": "", "shop/broken.py": text, "shop/whole.py": STEP.format(name="whole")})
     catalog, (problem,) = found("{bundles: {mine: [shop]}}")
-    assert problem.startswith(f"{folder}/shop/broken.py:{line}: cannot be imported: {told}")
+    assert problem.startswith(f"{shown(f'{folder}/shop/broken.py')}:{line}: cannot be imported: {told}")
     assert problem.endswith(" – it is imported for the bundle at site.yml:1:19")
     assert list(catalog.processors) == ["whole"]
 

@@ -236,6 +236,8 @@ def test_there_are_no_ticks_while_the_processor_is_not_ready() -> None:
     site = Ticking("interval: 10", "record, needy", outside=outside)
     site.start()
     assert site.advance(35) == [0]
+    [(waits, _)] = site.environment.dependency_manager.waiting()
+    assert waits == "ticks.interval.often"
     outside.deliver("it")
     assert site.advance(0, 10) == [1, 2]
     outside.lose()

@@ -284,9 +284,10 @@ def test_every_provider_is_configured_though_one_cannot() -> None:
 
 
 def test_a_bug_in_a_provider_is_raised() -> None:
-    """It is no mistake of the user, and has a traceback."""
-    with pytest.raises(LookupError):
+    """It is no mistake of the user: it has a traceback, and says which provider it is about."""
+    with pytest.raises(LookupError) as raised:
         configured("mine: 5", failing_with(LookupError("a bug")))
+    assert raised.value.__notes__ == ["while configuring Mine (site.yml:1:1)"]
 
 
 def test_two_providers_of_one_resource_are_told() -> None:

@@ -172,9 +172,12 @@ def test_a_processor_is_a_pipeline_by_its_path_or_its_bare_name() -> None:
     assert unknown(*(ProcessorPath(name, HERE) for name in names), graphs=["a_b", "web.hello"]) == []
 
 
-@pytest.mark.parametrize(("written", "meant"), [("web.helo", "web.hello"), ("man", "main")])
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [("web.helo", "web.hello"), ("man", "main"), ("pipeline.man", "pipeline.main")],
+)
 def test_a_wrong_processor_is_told_with_the_closest_pipeline(written: str, meant: str) -> None:
-    """Bare, as it was written."""
+    """Bare or with its prefix, as it was written."""
     [told] = unknown(ProcessorPath(written, HERE), graphs=["main", "web.hello"])
     assert told.endswith(f"did you mean '{meant}'?")
 
