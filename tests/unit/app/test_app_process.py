@@ -180,7 +180,7 @@ def test_what_is_being_waited_for_is_told_but_not_at_once(log):
     started.reactor.advance(1.9)
     assert log() == []
     started.reactor.advance(0.1)
-    assert log() == ["a waits for mine.thing; b waits for mine.other"]
+    assert log() == ["ticks.interval.a waits for mine.thing; ticks.interval.b waits for mine.other"]
 
 
 def test_a_change_is_told_soon_and_the_same_ever_more_rarely(log):
@@ -191,7 +191,7 @@ def test_a_change_is_told_soon_and_the_same_ever_more_rarely(log):
     assert len(log()) == 1 + 3  # at 2, 12 and 32 seconds
     started.resources["mine.thing"].on_resource_ready("a thing")
     started.reactor.advance(2)
-    assert log() == ["b waits for mine.other"]
+    assert log() == ["ticks.interval.b waits for mine.other"]
     started.resources["mine.other"].on_resource_ready("another")
     started.reactor.advance(2)
     assert log() == ["ready: nothing is being waited for any more"]
@@ -235,7 +235,10 @@ def test_a_provider_that_fails_while_starting_ends_with_1(log, caplog):
     """The failure is logged once, with its traceback, and the process stops."""
     started = Started("mine: {fails: true}")
     [record] = caplog.records
-    assert record.getMessage() == "the start failed: LookupError: it is not here"
+    assert (
+        record.getMessage()
+        == "the start failed: LookupError: it is not here (while configuring Provider (site.yaml:1:1))"
+    )
     assert isinstance(record.exc_info[1], LookupError)
     assert started.process.exit_code == 1
     started.reactor.advance(0)
