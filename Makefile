@@ -12,7 +12,7 @@ PIP := $(BIN)/pip --disable-pip-version-check
 
 demo: $(VENV)/.demo
 	@echo
-	@echo "An inbox for webhooks runs on http://127.0.0.1:8080 until you press ctrl-C. Try, in another terminal:"
+	@echo "An inbox for webhooks on http://127.0.0.1:8080, until you press ctrl-C. Try, in another terminal:"
 	@echo "    curl -i -d '{\"hello\": \"world\"}' http://127.0.0.1:8080/hooks/first"
 	@echo "    curl -i -d 'not json' http://127.0.0.1:8080/hooks/first"
 	@echo "    curl http://127.0.0.1:8080/hooks/first"

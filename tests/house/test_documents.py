@@ -71,6 +71,13 @@ def test_the_configurations_of_the_readme_can_run(workplace):
         assert check(gather_text(block, "README.md", environ={}), {}).problems == []
 
 
+def test_the_mistakes_of_the_readme_are_told_as_shown():
+    """The slips of the pen that the README shows get the lines that it shows."""
+    slips = blocks("yaml")[0].replace("processor:", "oricessir:").replace("set-value", "set-valu")
+    told = check(gather_text(slips, "hello.yaml", environ={}), {}).problems
+    assert re.findall(r"^    (hello\.yaml:\d.*)", README, re.MULTILINE) == [str(problem) for problem in told]
+
+
 def test_the_test_of_the_readme_passes(workplace):
     """The test that the README shows runs, and is true."""
     [test] = [block for block in blocks("python") if "def test_" in block]

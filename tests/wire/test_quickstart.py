@@ -76,7 +76,7 @@ def test_the_drawing_shows_every_pipeline(inbox):
     kind = "image/svg+xml" if shutil.which("dot") else "text/plain"
     assert (drawing.code, drawing.headers["content-type"].split(";")[0]) == (200, kind)
     told = html.unescape(drawing.body)
-    assert all(name in told for name in ("hooks", "receive", "exec-code", "write-web-response"))
+    assert all(name in told for name in ("hooks", "receive", "check and keep", "write-web-response"))
 
 
 def test_without_graphviz_the_drawing_is_text(tmp_path, monkeypatch):
