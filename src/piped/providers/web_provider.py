@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
@@ -14,7 +15,7 @@ from twisted.web.server import NOT_DONE_YET
 
 from piped import ConfigurationError, Problem, RuntimeEnvironment, Source, load_namespace, provider
 from piped.config.nodes import node_of
-from piped.resources.dependency import Dependency
+from piped.resources.dependency import Dependency, InstanceDependency
 from piped.runtime.endpoints import endpoint
 from piped.spec.checking import Checker
 from piped.web import replies
@@ -26,6 +27,7 @@ from piped.web.request import Request
 from piped.web.routing import Route, text_segments
 from piped.web.static import StaticFiles
 
+_log = logging.getLogger("piped.web")
 #: Answers a request, or says that it has nothing at that postpath.
 Answer = Callable[[Request], bool]
 
@@ -84,11 +86,15 @@ class WebSite(MultiService):
         self.site_name = site_name
         self.options: SiteOptions = _checked(SiteOptions, site_configuration, f"web.{site_name}")
         self.source = Source(f"web.{site_name}", max_running=self.options.max_running)
+        #: Stands for the site among the dependencies.
+        self.needs = InstanceDependency(self, self.source.name)
         self.resource = WebResource(self, self.options.routing)
 
     def configure(self, runtime_environment: RuntimeEnvironment) -> None:
         """Find what the routing names, and ask for a port to be opened once everything is ready."""
         options, self.clock = self.options, runtime_environment.reactor
+        if options.debug and options.debug.allow:
+            _log.warning("%s: there is no debugger for browsers yet, a failure gets the short page", self.source.name)
         runtime_environment.sources.add(self.source)
         self.resource.configure(runtime_environment)
         self.factory = Site(self.resource, reactor=self.clock, timeout=options.timeout, max_body=options.max_body)
@@ -171,7 +177,7 @@ class WebResource(Resource):
             return None
         key = str(written)
         if key not in self._answers:
-            dependency: Dependency = environment.add_processor(self.site, written)
+            dependency: Dependency = environment.add_processor(self.site.needs, written)
             self._answers[key] = Processing(self.site.options, self.site.source, dependency)
         return self._answers[key]
 

@@ -346,3 +346,20 @@ def test_a_stop_hangs_up_on_the_clients() -> None:
     assert stage.is_hung_up_on
     stage.leave()
     assert stopped.called
+
+
+def test_who_asks_for_the_debugger_is_told_that_there_is_none(caplog: pytest.LogCaptureFixture) -> None:
+    """A site that lets somebody debug says in the log that it cannot; one that lets nobody says nothing."""
+    for allow in ([], ["localhost"]):
+        Stage({"pipeline.it": hello}, routing=routed(), debug={"allow": allow})
+    [record] = caplog.records
+    assert record.levelname == "WARNING"
+    assert "no debugger" in record.getMessage()
+
+
+def test_a_site_that_waits_is_called_by_its_section() -> None:
+    """What is told of a site that waits for its processors is `web.<name>`."""
+    stage = Stage({"pipeline.it": hello}, routing=routed())
+    stage.processors.lose("pipeline.it")
+    [(name, _)] = stage.environment.dependency_manager.waiting()
+    assert name == "web.site"
