@@ -89,6 +89,7 @@ class FunctionProcessor(Processor):
         super().__init__(node_name)
         self.function, self.options = function, options
         make = _async_step if inspect.iscoroutinefunction(function) else _step
+        # A closure in place of the method: nothing is looked up on the way to the function.
         self.process = make(function, options)  # type: ignore[method-assign, assignment]
 
 
