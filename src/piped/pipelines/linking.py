@@ -15,6 +15,7 @@ from piped.pipelines.names import absolute, find_pipeline
 
 Definitions = Mapping[str, Definition]
 _LOOPS = "a loop is written inside one pipeline, with 'id' and 'existing'"
+MOST_STEPS = 100_000  # of one pipeline: who inlines a pipeline twice, and that one twice, soon fills the memory
 
 
 def link(definitions: Definitions) -> tuple[dict[str, Definition], list[Problem]]:
@@ -27,11 +28,7 @@ def link(definitions: Definitions) -> tuple[dict[str, Definition], list[Problem]
     targets = {name: dict(_targets(definition, definitions, problems)) for name, definition in definitions.items()}
     needs = {name: _places(definitions[name], targets[name]) for name in definitions}
     order, circles = in_order_of_need(needs)
-    what, fix = (
-        "pipelines are made of each other in a circle",
-        "a loop is written inside one pipeline, with 'id' and 'existing'",
-    )
-    problems += circle_problems(circles, needs, what, fix)
+    problems += circle_problems(circles, needs, "pipelines are made of each other in a circle", _LOOPS)
     linked: dict[str, Definition] = {}
     for name in order:
         definition = definitions[name]
@@ -132,6 +129,10 @@ def _with_copies(definition: Definition, others: Definitions, problems: list[Pro
     size = len(kept)
     for index, element in enumerate(definition.elements):
         if element.kind is Kind.INLINE and (inner := others.get(element.name)) is not None:
+            if size + len(inner.elements) > MOST_STEPS:
+                what = f"pipeline {definition.name!r} gets more than {MOST_STEPS:,} steps by inlining {element.name!r}"
+                problems.append(Problem(what, element.where, "share it with run-pipeline instead of copying it"))
+                continue
             entries[index] = _moved(inner.sources, size)
             copies.append((element, inner, size))
             size += len(inner.elements)

@@ -392,3 +392,13 @@ def test_overriding_follows_the_queue(roots: list[list[Tree]], overrides: list[i
                 step.options = waiting.pop(0)[0]
     assert written(definitions["child"]) == by_hand(sources)
     assert len(problems) == len(waiting)
+
+
+def test_inlining_that_doubles_again_and_again_is_told() -> None:
+    """Twenty short lines that would make a million steps are a Problem at the first one that makes too many."""
+    text = "p0: [passthrough]\n" + "".join(
+        f"p{n}: {{consumers: [inline-pipeline: p{n - 1}, inline-pipeline: p{n - 1}]}}\n" for n in range(1, 21)
+    )
+    first, *_ = told(text)
+    assert first.startswith("site.yml:18:")
+    assert "pipeline 'p17' gets more than 100,000 steps by inlining 'p16'" in first
