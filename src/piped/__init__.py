@@ -3,7 +3,7 @@
 from piped.catalog.houses import House
 from piped.catalog.marking import processor, provider
 from piped.ground.batons import BatonPath, get_path, remove_path, set_path
-from piped.ground.code import Code, DottedName, Lambda, load_name, load_namespace
+from piped.ground.code import Code, DottedName, Lambda, Namespace, load_name, load_namespace
 from piped.ground.errors import (
     AllPipelinesFailedError,
     ConfigurationError,
@@ -60,6 +60,7 @@ __all__ = [
     "LevelName",
     "MappingProcessor",
     "Mark",
+    "Namespace",
     "NotReadyError",
     "OrPath",
     "Outcome",

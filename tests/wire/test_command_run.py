@@ -387,3 +387,69 @@ def test_json_logs_hold_the_failure_of_a_start_too(site, tmp_path):
     told = [json.loads(line) for line in done.stderr.splitlines()]
     assert (done.returncode, [line["level"] for line in told]) == (1, ["warning", "critical", "info"])
     assert told[1]["message"].startswith("site.yaml:4:11: web.site cannot listen on port")
+
+
+def test_a_step_that_exits_costs_one_request(tmp_path):
+    """A step that calls exit(), at once or after a wait, gets 500 for its request; the process goes on."""
+    (tmp_path / "site.yaml").write_text(
+        "web:\n"
+        "  site:\n"
+        "    port: 0\n"
+        "    routing:\n"
+        "      __config__: {processor: hello}\n"
+        "      now: {__config__: {processor: now}}\n"
+        "      later: {__config__: {processor: later}}\n"
+        "pipelines:\n"
+        "  hello: [{write-web-response: {fallback_content: hello}}]\n"
+        "  now: [{exec-code: {code: raise SystemExit(3)}}]\n"
+        "  later:\n"
+        "    - exec-code:\n"
+        "        namespace: {asyncio: asyncio}\n"
+        "        code: |\n"
+        "          await asyncio.sleep(0)\n"
+        "          raise SystemExit(4)\n"
+    )
+    with Running("site.yaml", cwd=tmp_path) as running:
+        assert [running.get(path).code for path in ("/now", "/later", "/now", "/")] == [500, 500, 500, 200]
+        assert running.stop() == 0
+    assert running.log.count("failed for GET /later: SystemExit: 4") == 1
+
+
+def test_a_bundle_may_import_the_reactor(tmp_path):
+    """A module that imports the reactor gets the one that runs, as any program on Twisted expects."""
+    (tmp_path / "timing.py").write_text(
+        "from twisted.internet import reactor\n"
+        "from piped import processor\n"
+        "@processor('tell-reactor')\n"
+        "def tell(baton):\n"
+        "    baton['content'] = f'{reactor.running} {type(reactor).__name__}'\n"
+    )
+    (tmp_path / "site.yaml").write_text(
+        "plugins: {bundles: {mine: [timing]}}\n"
+        "web: {site: {port: 0, routing: {__config__: {processor: tell}}}}\n"
+        "pipelines: {tell: [tell-reactor, write-web-response: {}]}\n"
+    )
+    with Running("site.yaml", cwd=tmp_path) as running:
+        assert running.get().body == "True AsyncioReactor"
+        assert running.stop() == 0
+
+
+def test_a_shutdown_that_takes_too_long_is_cancelled(tmp_path):
+    """What hears of the stop has until the deadline, is cancelled then, and makes the exit code 1."""
+    (tmp_path / "script.yaml").write_text(
+        "system-events: {startup: {go: begin}, shutdown: {last: end}}\n"
+        "pipelines:\n"
+        "  begin: [shutdown]\n"
+        "  end:\n"
+        "    - exec-code:\n"
+        "        namespace: {asyncio: asyncio, logging: logging}\n"
+        "        code: |\n"
+        "          try:\n"
+        "              await asyncio.sleep(1000)\n"
+        "          finally:\n"
+        "              logging.warning('cleaned up')\n"
+    )
+    done = piped("run", "script.yaml", "--drain", "0", cwd=tmp_path)
+    assert done.returncode == 1
+    assert "cleaned up" in done.stderr
+    assert "the shutdown event did not end in time" in done.stderr

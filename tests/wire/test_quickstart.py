@@ -114,3 +114,10 @@ def test_kill_9_loses_at_most_a_second(tmp_path):
     assert old, "the test is pointless unless something was accepted early enough"
     with Running(QUICKSTART, *ANY_PORT, cwd=tmp_path) as inbox:
         assert inbox.get("/hooks/first").json()[-1]["number"] >= old[-1]
+
+
+def test_the_page_shows_whatever_was_accepted(inbox):
+    """A hook with half a character, which JSON allows, is shown; what JSON does not allow is refused."""
+    assert inbox.get("/hooks/odd", data=r'{"text": "\ud800"}').code == 202
+    assert inbox.get("/").code == inbox.get("/hooks/odd").code == 200
+    assert inbox.get("/hooks/odd", data='{"n": NaN}').code == 400

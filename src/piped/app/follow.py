@@ -19,6 +19,7 @@ from piped.app.signals import listen_to_signals
 from piped.ground.errors import PipedError, did_you_mean
 from piped.pipelines import drawing
 from piped.pipelines.graph import Graph
+from piped.pipelines.names import find_pipeline
 from piped.pipelines.tracing import Trace, Visit
 from piped.runtime.assembly import Assembly, configure
 from piped.runtime.environment import RuntimeEnvironment
@@ -64,11 +65,11 @@ def draw(settings: Settings, file: str, pipelines: tuple[str, ...], form: str) -
 
 
 def _graph(assembly: Assembly, name: str) -> Graph:
-    try:
-        return assembly.graphs[name]
-    except KeyError:
+    known = find_pipeline(name, assembly.graphs)
+    if known is None:
         advice = did_you_mean(name, assembly.graphs)
-        raise click.UsageError(f"there is no pipeline {name!r} – {advice}".rstrip(" –")) from None
+        raise click.UsageError(f"there is no pipeline {name!r} – {advice}".rstrip(" –"))
+    return assembly.graphs[known]
 
 
 class JSONText(click.ParamType[Any]):
@@ -112,9 +113,10 @@ def trace(settings: Settings, file: str, pipeline: str, baton: Any, wait: float)
         piped trace site.yaml web.hello --baton '{"name": "Ada"}'
     """
     start_logging(settings, enter(settings))
+    # Before anything is loaded: a module that imports the reactor would install another one.
+    reactor = reactors.install(settings.reactor)
     assembly = load(file, settings)
     name = _graph(assembly, pipeline).name
-    reactor = reactors.install(settings.reactor)
     environment = environment_of(assembly, reactor, settings.is_debugging)
     garbage.resume()
     sys.exit(_outcome(reactor, lambda: _started(_trace(assembly, environment, name, baton, wait), environment)))

@@ -142,6 +142,9 @@ class Process:
             await ended.addTimeout(self._left(ends), self.reactor)
         except (defer.TimeoutError, CancelledError):
             logger.warning("%s did not end in time", what)
+            self.exit_code = self.exit_code or 1
+            waited_for.addErrback(lambda failure: failure.trap(CancelledError) and None)
+            waited_for.cancel()
         except Exception as error:
             logger.error("%s failed: %s", what, told(error), exc_info=error)
 

@@ -50,7 +50,8 @@ def _show_reactors(ctx: click.Context, _: Any, is_wanted: bool) -> None:
     "--drain",
     type=click.FloatRange(min=0),
     metavar="SECONDS",
-    help="How long a stop waits for what is running.  [default: 'drain' of the configuration, or 20]",
+    help="How long a stop waits for what is running; closing down may take 2 s more."
+    "  [default: 'drain' of the configuration, or 20]",
 )
 @click.option(
     "--help-reactors",
@@ -90,7 +91,6 @@ def run(
         raise click.UsageError("-n and --daemon exclude each other")
     logging = enter(settings)
     start_logging(settings, logging)
-    assembly = load(file, settings)
     default_pidfile = os.path.splitext(os.path.basename(file))[0] + ".pid"
     foreground = None
     if is_daemon:
@@ -98,11 +98,16 @@ def run(
             click.echo("nobody sees the log of a process in the background: name a file for it with -l", err=True)
         pidfile = default_pidfile if pidfile is None else pidfile
         foreground = become_daemon()
-    with pid_file(pidfile and pidfile.replace("%d", default_pidfile)):
-        exit_code = _serve(assembly, settings, drain, foreground)
-    if foreground:
-        foreground.release(exit_code)
-    sys.exit(exit_code)
+    try:
+        # Before anything is loaded: a module that imports the reactor would install another one.
+        reactor = reactors.install(settings.reactor)
+        assembly = load(file, settings)
+        with pid_file(pidfile and pidfile.replace("%d", default_pidfile)):
+            sys.exit(_serve(assembly, reactor, settings, drain, foreground))
+    except SystemExit as end:
+        if foreground and isinstance(end.code, int):
+            foreground.release(end.code)
+        raise
 
 
 def _the_file(words: Sequence[str], conf: str | None, script: str | None) -> str:
@@ -119,9 +124,10 @@ def _the_file(words: Sequence[str], conf: str | None, script: str | None) -> str
     return files[0]
 
 
-def _serve(assembly: Assembly, settings: Settings, drain: float | None, foreground: Foreground | None) -> int:
+def _serve(
+    assembly: Assembly, reactor: Any, settings: Settings, drain: float | None, foreground: Foreground | None
+) -> int:
     """Run the reactor until the process has stopped; gives the exit code."""
-    reactor = reactors.install(settings.reactor)
     environment = environment_of(assembly, reactor, settings.is_debugging)
     deadline = drain if drain is not None else assembly.framework.get("drain", DRAIN)
     process = Process(assembly, environment, deadline=deadline)

@@ -166,6 +166,19 @@ class DottedName(Located):
         return load_name(self)
 
 
+class NamespaceValue:
+    """The full name of something to import, or any value that is no text."""
+
+    @classmethod
+    def __check__(cls, checker: Any, node: Any) -> Any:
+        value = checker.value(Any, node, owner="the namespace")
+        return checker.value(DottedName, node, owner="the namespace") if isinstance(value, str) else value
+
+
+#: The names that code of a configuration sees; `load_namespace` gives what they stand for.
+Namespace = dict[str, NamespaceValue]
+
+
 def load_name(name: str) -> Any:
     """What a fully qualified name stands for; a bare name is a built-in one.
 

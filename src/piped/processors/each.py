@@ -9,7 +9,15 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
-from piped import AllPipelinesFailedError, Count, InputOutputProcessor, Lambda, PipelineName, RuntimeEnvironment
+from piped import (
+    AllPipelinesFailedError,
+    Count,
+    InputOutputProcessor,
+    Lambda,
+    Namespace,
+    PipelineName,
+    RuntimeEnvironment,
+)
 from piped.pipelines.input_output import is_awaitable
 from piped.pipelines.processor import Baton
 from piped.processors.lambdas import bind
@@ -51,7 +59,7 @@ class ForEach(InputOutputProcessor):
         pipeline: PipelineName,
         chunk_size: Count | None = None,
         result_processor: Lambda | None = None,
-        namespace: dict[str, Any] | None = None,
+        namespace: Namespace | None = None,
         parallel: bool | Count = False,
         done_on_first: bool = False,
         fail_on_error: bool = False,

@@ -13,6 +13,7 @@ from piped import (
     ConfigurationError,
     DottedName,
     Lambda,
+    Namespace,
     Path,
     Processor,
     RuntimeEnvironment,
@@ -61,7 +62,7 @@ class Stop(Processor):
         self,
         input_path: Path = "",
         decider: Lambda | None = None,
-        namespace: dict[str, Any] | None = None,
+        namespace: Namespace | None = None,
     ) -> None:
         super().__init__()
         self._input_path, self._text, self._namespace = input_path, decider, namespace
@@ -102,7 +103,7 @@ class LambdaDecider(Processor):
         self,
         lambda_: Lambda,
         input_path: Path = "",
-        namespace: dict[str, Any] | None = None,
+        namespace: Namespace | None = None,
     ) -> None:
         super().__init__()
         self._text, self._input_path, self._namespace = lambda_, input_path, namespace
@@ -169,12 +170,9 @@ class RaiseException(Processor):
         kwargs: dict[str, Any] | None = None,
     ) -> None:
         super().__init__()
-        self._type = type_
+        self._exception = load_exception(type_)
         self._args = args if isinstance(args, list) else [] if args is None else [args]
         self._kwargs = kwargs or {}
-
-    def configure(self, runtime_environment: RuntimeEnvironment) -> None:
-        self._exception = load_exception(self._type)
 
     def process(self, baton: Baton) -> NoReturn:
         raise self._exception(*fresh(self._args), **fresh(self._kwargs))
@@ -204,11 +202,9 @@ class TrapFailure(Processor):
         output_path: Path | None = None,
     ) -> None:
         super().__init__()
-        self._names = [error_types] if isinstance(error_types, str) else error_types
+        names = [error_types] if isinstance(error_types, str) else error_types
+        self._types = tuple(load_exception(name) for name in names)
         self._output_path = output_path
-
-    def configure(self, runtime_environment: RuntimeEnvironment) -> None:
-        self._types = tuple(load_exception(name) for name in self._names)
 
     def process(self, baton: Baton) -> Baton:
         failure = current_failure()

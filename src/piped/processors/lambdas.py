@@ -24,9 +24,11 @@ from piped import (
     InputOutputProcessor,
     Lambda,
     Mark,
+    Namespace,
     Path,
     Problem,
     Processor,
+    ResourcePath,
     RuntimeEnvironment,
     load_name,
     load_namespace,
@@ -96,8 +98,8 @@ class EvalLambda(InputOutputProcessor):
     def __init__(
         self,
         lambda_: Lambda,
-        namespace: dict[str, Any] | None = None,
-        dependencies: dict[str, Any] | None = None,
+        namespace: Namespace | None = None,
+        dependencies: dict[str, ResourcePath] | None = None,
         **io: Any,
     ) -> None:
         super().__init__(**io)
@@ -175,8 +177,8 @@ class ExecCode(InputOutputProcessor):
         code: Code,
         inline_callbacks: bool = False,
         use_file: bool = True,
-        namespace: dict[str, Any] | None = None,
-        dependencies: dict[str, Any] | None = None,
+        namespace: Namespace | None = None,
+        dependencies: dict[str, ResourcePath] | None = None,
         **io: Any,
     ) -> None:
         super().__init__(**io)

@@ -4,17 +4,28 @@ from __future__ import annotations
 
 import json
 from datetime import date, datetime
-from typing import Any
+from typing import Any, NoReturn
 from xmlrpc.client import DateTime
 
 from twisted.python.filepath import FilePath
 
-from piped import ConfigurationError, DottedName, InputOutputProcessor, Processor, RuntimeEnvironment, load_name
+from piped import ConfigurationError, DottedName, InputOutputProcessor, Processor, load_name
 from piped.config.paths import WrittenPath
 from piped.pipelines.processor import Baton
 
-STANDARD_DECODER = DottedName("json.JSONDecoder")
+STRICT_DECODER = DottedName("piped.processors.markup.StrictDecoder")
 BATON_ENCODER = DottedName("piped.processors.markup.BatonEncoder")
+
+
+class StrictDecoder(json.JSONDecoder):
+    """Refuses NaN and Infinity, which Python reads but which are no JSON (RFC 8259, section 6)."""
+
+    def __init__(self) -> None:
+        super().__init__(parse_constant=_refuse)
+
+
+def _refuse(constant: str) -> NoReturn:
+    raise ValueError(f"{constant} is no JSON")
 
 
 class BatonEncoder(json.JSONEncoder):
@@ -62,7 +73,7 @@ class DecodeJSON(InputOutputProcessor):
     Text that is no JSON is a ValueError.
 
     Args:
-        decoder: the full name of a subclass of `json.JSONDecoder`.
+        decoder: the full name of a subclass of `json.JSONDecoder`; Python's own also reads NaN and Infinity.
 
     Example:
         - set-value: {path: content, value: '{"n": [1, 2]}'}
@@ -71,12 +82,9 @@ class DecodeJSON(InputOutputProcessor):
 
     name = "decode-json"
 
-    def __init__(self, decoder: DottedName = STANDARD_DECODER, **io: Any) -> None:
+    def __init__(self, decoder: DottedName = STRICT_DECODER, **io: Any) -> None:
         super().__init__(**io)
-        self._decoder = decoder
-
-    def configure(self, runtime_environment: RuntimeEnvironment) -> None:
-        self._decode = load_class(self, self._decoder, json.JSONDecoder)().decode
+        self._decode = load_class(self, decoder, json.JSONDecoder)().decode
 
     def process_input(self, input: Any, baton: Baton) -> Any:
         if hasattr(input, "read"):
@@ -114,10 +122,7 @@ class EncodeJSON(InputOutputProcessor):
         **io: Any,
     ) -> None:
         super().__init__(**io)
-        self._encoder, self._indent = encoder, indent
-
-    def configure(self, runtime_environment: RuntimeEnvironment) -> None:
-        self._encode = load_class(self, self._encoder, json.JSONEncoder)(indent=self._indent).encode
+        self._encode = load_class(self, encoder, json.JSONEncoder)(indent=indent).encode
 
     def process_input(self, input: Any, baton: Baton) -> str:
         encoded: str = self._encode(input)

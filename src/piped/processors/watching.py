@@ -14,6 +14,7 @@ from piped import (
     ConfigurationError,
     Lambda,
     LevelName,
+    Namespace,
     Path,
     Processor,
     RuntimeEnvironment,
@@ -94,7 +95,7 @@ class PrettyPrint(Processor):
         self,
         path: Path = "",
         formatter: Lambda | None = None,
-        namespace: dict[str, Any] | None = None,
+        namespace: Namespace | None = None,
     ) -> None:
         super().__init__()
         self._path, self._formatter, self._namespace = path, formatter, namespace

@@ -151,6 +151,7 @@ class WebResource(Resource):
                 match = match.otherwise
             replies.no_such_resource(request)
         except Exception:
+            request.answered_by = request.answered_by or self.site.source.name
             log_failure(self.site.options, request, Failure())
             replies.processing_failed(request)
         return NOT_DONE_YET

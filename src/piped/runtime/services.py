@@ -192,5 +192,3 @@ class _Call(BatonTask):
 
     def failed(self, error: BaseException) -> None:
         self.end(None, error)
-        if isinstance(error, KeyboardInterrupt | SystemExit):
-            raise error

@@ -103,8 +103,6 @@ class Source:
             outcome.when_ended(lambda walk: self._ended(ticket, settle, walk))
         else:
             self._settle(ticket, settle, outcome)
-            if type(outcome) is Failure and isinstance(outcome.value, KeyboardInterrupt | SystemExit):
-                raise outcome.value
         return ticket
 
     def cancel(self, ticket: Ticket) -> None:

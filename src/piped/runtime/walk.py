@@ -277,10 +277,7 @@ class Walk(BatonTask):
             tally.succeeded += 1
             return self.end(self._results)
         tally.failed += 1
-        self.end(None, error)
-        if isinstance(error, KeyboardInterrupt | SystemExit):
-            raise error
-        return None
+        return self.end(None, error)
 
     def __repr__(self) -> str:
         return f"<Walk through {self._tally.name}: {'ended' if self.done() else 'under way'}>"

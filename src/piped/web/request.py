@@ -59,7 +59,7 @@ class Request(server.Request):
     """A request of a client and the response to it.
 
     `write` takes text (sent as UTF-8) and bytes, `setHeader` any value, `args` is read with text and with bytes, and
-    `postpath` is a list of text. Finishing twice, or after the client has left, does no harm.
+    `postpath` is a list of text. Writing or finishing after the end, or after the client has left, does no harm.
     """
 
     #: Called when the client leaves before the response is finished.
@@ -113,7 +113,7 @@ class Request(server.Request):
             data = data.encode("utf-8")
         elif not isinstance(data, bytes | bytearray | memoryview):
             raise TypeError(f"a response is made of text or bytes, not of {type(data).__name__}")
-        if not self._is_cut:
+        if not self._is_cut and not self.finished:
             super().write(bytes(data))
 
     def answer(self, body: bytes) -> None:

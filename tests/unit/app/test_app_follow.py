@@ -30,6 +30,12 @@ def test_only_the_pipelines_that_are_named_are_drawn(piped):
     assert "hello" not in piped("draw", "site.yaml", "other").stdout
 
 
+def test_a_pipeline_is_found_with_a_dash_for_its_underscore(piped, tmp_path):
+    """As a `processor:` finds it."""
+    (tmp_path / "dash.yaml").write_text("pipelines: {my_pipe: [passthrough]}\n")
+    assert piped("draw", "dash.yaml", "my-pipe").stdout.startswith("my_pipe\n")
+
+
 @pytest.mark.usefixtures("site")
 @pytest.mark.parametrize(("form", "begin"), [("dot", "digraph"), ("mermaid", "flowchart")])
 def test_pipelines_are_drawn_for_other_programs(piped, form, begin):

@@ -90,8 +90,8 @@ def test_there_has_to_be_a_lambda(main: Main) -> None:
 
 
 def test_a_wrong_namespace_is_told_at_the_start(main: Main) -> None:
-    """A name that cannot be imported is a mistake before any baton, told with its step."""
-    with pytest.raises(ConfigurationError, match=r"eval-lambda-1: cannot .* 'math\.sqirt'"):
+    """A name that cannot be imported is told at its place while the configuration is checked."""
+    with pytest.raises(ConfigurationError, match=r"site\.yml:\d+:\d+: the namespace: cannot .* 'math\.sqirt'"):
         main("- eval-lambda: {lambda: 'n: n', namespace: {sqrt: math.sqirt}}")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 from collections import OrderedDict
+from collections.abc import Callable
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any
@@ -19,11 +20,12 @@ import piped
 from piped.config.paths import make_path
 from piped.ground.code import DottedName
 from piped.ground.errors import ConfigurationError
+from piped.pipelines.processor import Processor
 from piped.processors.markup import DecodeJSON, EncodeJSON
 from piped.runtime.environment import RuntimeEnvironment
 
 json_values = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
     lambda members: st.lists(members) | st.dictionaries(st.text(), members),
 )
 
@@ -137,14 +139,26 @@ def test_another_encoder_is_used(environment: RuntimeEnvironment) -> None:
 
 
 @pytest.mark.parametrize(
-    ("step", "message"),
+    ("make", "message"),
     [
-        (DecodeJSON(decoder=DottedName("json.JSONEncoder")), "is no JSONDecoder"),
-        (EncodeJSON(encoder=DottedName("json.loads")), "is no JSONEncoder"),
-        (EncodeJSON(encoder=DottedName("json.Gone")), "json.Gone"),
+        (lambda: DecodeJSON(decoder=DottedName("json.JSONEncoder")), "is no JSONDecoder"),
+        (lambda: EncodeJSON(encoder=DottedName("json.loads")), "is no JSONEncoder"),
+        (lambda: EncodeJSON(encoder=DottedName("json.Gone")), "json.Gone"),
     ],
 )
-def test_a_wrong_class_is_told_at_the_start(environment: RuntimeEnvironment, step: Any, message: str) -> None:
-    """A coder that is none is a mistake before any baton."""
+def test_a_codec_that_is_none_is_refused(make: Callable[[], Processor], message: str) -> None:
+    """A name that cannot be used is told while the configuration is checked."""
     with pytest.raises(ConfigurationError, match=message):
-        step.configure(environment)
+        make()
+
+
+@pytest.mark.parametrize("text", ["NaN", '{"a": -Infinity}'])
+def test_what_only_python_takes_for_json_is_refused(text: str, environment: RuntimeEnvironment) -> None:
+    """NaN and Infinity are no JSON, unless Python's own decoder is asked for."""
+    step = DecodeJSON()
+    step.configure(environment)
+    with pytest.raises(ValueError, match="is no JSON"):
+        step.process(text)
+    lax = DecodeJSON(decoder=DottedName("json.JSONDecoder"))
+    lax.configure(environment)
+    lax.process(text)

@@ -246,17 +246,22 @@ def test_a_failure_to_settle_is_logged_and_counted_as_settled(stage: Stage) -> N
     assert stage.source.running == 0
 
 
-def test_whoever_ends_the_process_is_not_held_up(stage: Stage) -> None:
-    """SystemExit in a step settles the baton and goes on to end the process."""
+def test_a_step_that_exits_ends_only_its_baton(stage: Stage) -> None:
+    """SystemExit in a step, also after a wait, is a failure of its baton; the process and the source go on."""
 
     def leave(baton: Any) -> Any:
         raise SystemExit(3)
 
-    stage.process_with(Pipeline(Graph("x", [Step(leave)])))
-    with pytest.raises(SystemExit):
+    async def leave_later(baton: Any) -> Any:
+        await stage.wait(baton)
+        raise SystemExit(4)
+
+    for step in (leave, leave_later):
+        stage.process_with(Pipeline(Graph("x", [Step(step)])))
         stage.take()
+    stage.waiting[0].callback("b")
     assert stage.source.running == 0
-    assert [outcome.type for outcome in stage.settled] == [SystemExit]
+    assert [outcome.value.code for outcome in stage.settled] == [3, 4]
 
 
 def test_a_source_can_pause(stage: Stage) -> None:

@@ -129,6 +129,7 @@ def test_finishing_twice_or_too_late_does_no_harm(recwarn: pytest.WarningsRecord
     client.get()
     requests[0].answer(b"once")
     requests[0].answer(b"twice")
+    requests[0].write("thrice")
     assert client.transport.value().count(b"HTTP/1.1") == 1
     client.get()
     client.leave()
