@@ -36,6 +36,22 @@ MISTAKES = {
         "contexts: {users: {}}\npipelines:\n  a:\n    - fetch-context: {context: user}\n",
         ["site.yaml:4:32: there is no 'context.user' – did you mean 'users'?"],
     ),
+    "a dependency that nobody offers, and a namespace that cannot be imported": (
+        "contexts: {users: {}}\npipelines:\n  a:\n"
+        "    - eval-lambda: {lambda: 'x: x', dependencies: {u: context.user}, namespace: {n: math.sqirt, k: 3}}\n",
+        [
+            "site.yaml:4:55: there is no 'context.user' – did you mean 'context.users'?",
+            "site.yaml:4:85: the namespace: cannot import 'math.sqirt': "
+            "AttributeError: module 'math' has no attribute 'sqirt'",
+        ],
+    ),
+    "what is no exception, and no encoder": (
+        "pipelines:\n  a:\n    - raise-exception: {type: os.path}\n    - encode-json: {encoder: os.path}\n",
+        [
+            "site.yaml:3:7: raise-exception: 'os.path' is no exception – write the full name of an exception",
+            "site.yaml:4:7: encode-json: 'os.path' is no JSONEncoder – name a subclass of JSONEncoder",
+        ],
+    ),
     "values of a wrong type, and out of bounds": (
         "ticks:\n  interval:\n    often: {interval: soon, processor: a}\n"
         "pipelines: {a: [{wait: {delay: [1]}}, {wait: {delay: -1}}]}\n",
