@@ -188,7 +188,7 @@ def edges() -> None:
     chain(*trunk)
     merging, straight = (Decides(), Decides())
     for entry, chosen in ((merging, trunk[0]), (straight, chain(*of_one_class(Same, 11)))):
-        entry.get_consumers = lambda baton, chosen=chosen: [chosen]  # type: ignore[misc]
+        entry.get_consumers = lambda baton, chosen=chosen: [chosen]
     merging.consumers = list(trunk)  # each step has two edges that lead to it, of which one is never taken
     extra("a merge", merging, straight)
 

@@ -78,7 +78,10 @@ _OPTIONS = {
         help="Run on this reactor; 'piped run --help-reactors' lists them.",
     ),
     "is_debugging": click.option(
-        "-D", "is_debugging", is_flag=True, help="Keep the frames of failures: slower, better tracebacks."
+        "-D",
+        "is_debugging",
+        is_flag=True,
+        help="Debug Deferreds: an unhandled failure tells where it was made; slower.",
     ),
     "is_strict": click.option("--strict", "is_strict", is_flag=True, help="Take warnings for mistakes."),
 }

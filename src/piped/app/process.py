@@ -27,7 +27,7 @@ LEAST_SECONDS = 1.0
 
 
 def environment_of(assembly: Assembly, reactor: Any, is_debugging: bool) -> RuntimeEnvironment:
-    """The environment in which a configuration comes to life; with `-D`, failures keep their frames."""
+    """The environment in which a configuration comes to life; `-D` is for Deferreds, and for components that ask."""
     environment = RuntimeEnvironment(assembly.document, reactor=reactor)
     if is_debugging:
         environment.is_debugging = True

@@ -112,10 +112,6 @@ class Rejected(PipedError):
     """A pipeline refuses what it was sent, for good: trying again will not help the sender."""
 
 
-class ClosedHouse(PipedError):
-    """A part of Piped was used whose library is not installed."""
-
-
 class ResourceError(PipedError):
     """The base of what can be wrong with resources and dependencies."""
 

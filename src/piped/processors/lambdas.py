@@ -201,7 +201,7 @@ class ExecCode(InputOutputProcessor):
 class CallNamedAny(Processor):
     """Call a function by its full name, and put what it returns in the baton.
 
-    It is imported with the first baton. What it returns is awaited.
+    What it returns is awaited.
 
     Args:
         name: the full name of the function.
@@ -228,11 +228,11 @@ class CallNamedAny(Processor):
         super().__init__()
         self._called, self._output_path = name, output_path
         self._args, self._kwargs = args or [], kwargs or {}
-        self._function: Callable[..., Any] | None = None
+
+    def configure(self, runtime_environment: RuntimeEnvironment) -> None:
+        self._function = load_name(self._called)
 
     async def process(self, baton: Baton) -> Baton:
-        if self._function is None:
-            self._function = load_name(self._called)
         # Each call gets arguments of its own: what it does to them must not reach the next baton.
         result = self._function(*fresh(self._args), **fresh(self._kwargs))
         if is_awaitable(result):

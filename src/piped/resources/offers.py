@@ -58,6 +58,10 @@ class ResourceManager:
         except KeyError:
             raise self._unprovided(path) from None
 
+    def __contains__(self, path: object) -> bool:
+        """Whether somebody offers a path."""
+        return path in self._providers
+
     def get_registered_resources(self) -> dict[str, ResourceProvider]:
         """A copy of all offers by their path."""
         return dict(self._providers)

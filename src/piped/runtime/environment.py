@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 import time
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
@@ -47,7 +46,6 @@ class RuntimeEnvironment:
     ) -> None:
         self.reactor: Any = reactor if reactor is not None else Clock()
         self.wall_clock = wall_clock
-        self.random = random.Random()
         #: The root of the services: what is added to it starts and stops with the process.
         self.application = MultiService()
         self.configuration_manager = configuration or Document(node_of({}))
@@ -63,7 +61,7 @@ class RuntimeEnvironment:
         #: The compiled pipelines by name.
         self.graphs: dict[str, Graph] = {}
         self.catalog: Catalog | None = None
-        #: `piped -D`: failures keep their frames.
+        #: `piped -D`: whoever keeps failures may keep more of them.
         self.is_debugging = False
         #: The checked section of each provider, by its class.
         self.options: dict[type, Any] = {}
@@ -115,16 +113,13 @@ class RuntimeEnvironment:
         spec = dict(written) if isinstance(written, Mapping) else {"provider": written}
         path = spec.get("provider")
         # What is no path is refused by whoever makes a dependency of it.
-        if not isinstance(path, str) or path in self.offered or self._is_registered(path):
+        if not isinstance(path, str) or path in self.offered or path in self.resource_manager:
             return spec
         meant = means_pipeline(path, self.graphs)
         if meant is None:
             return spec
         where = path.where if isinstance(path, ResourcePath) else None
         return spec | {"provider": ResourcePath(f"pipeline.{meant}", where)}
-
-    def _is_registered(self, path: str) -> bool:
-        return path in self.resource_manager.get_registered_resources()
 
     def in_thread(self, function: Callable[..., Any], *arguments: Any) -> Deferred[Any]:
         """Call something that blocks in a thread of the reactor; at once where the reactor is a Clock."""

@@ -311,7 +311,7 @@ def test_whoever_asks_for_the_stop_first_stops_the_reactor(log):
     assert "SIGTERM: stopping, what is running has 20 s to end" in log()
 
 
-def test_d_keeps_the_frames_of_failures():
+def test_d_debugs_deferreds():
     """-D is for the whole process: Deferreds remember where they were made, and components can ask."""
     assert not Started("mine: {}").environment.is_debugging
     try:

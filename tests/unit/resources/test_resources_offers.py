@@ -47,6 +47,8 @@ def test_the_list_of_offers_is_a_copy() -> None:
     """Whoever asks for all offers cannot change them by accident."""
     resources, provider = ResourceManager(), Provider()
     resources.register("a", provider)
+    assert "a" in resources
+    assert "nowhere" not in resources
     listed = resources.get_registered_resources()
     assert listed == {"a": provider}
     listed.clear()
