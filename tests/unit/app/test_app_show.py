@@ -86,3 +86,10 @@ def test_the_schema_is_json_and_knows_the_bundles(piped, write):
     plain, own = (json.loads(piped("schema", *options).stdout) for options in ((), ("-c", "site.yaml")))
     assert {"pipelines", "web", "drain"} <= set(plain["properties"])
     assert set(own["properties"]) - set(plain["properties"]) == {"megaphones"}
+
+
+def test_what_stands_below_a_path_of_a_site_is_shown(piped):
+    """`piped show web` tells the keys of `__config__`, where a reader looks for them."""
+    page = piped("show", "web").stdout
+    assert "web.<name>.routing.__config__" in page
+    assert "no_resource_processor" in page

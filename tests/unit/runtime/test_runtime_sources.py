@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import weakref
+from contextvars import ContextVar
 from typing import Any
 
 import pytest
@@ -384,3 +385,18 @@ def test_a_process_without_work_rests_at_once(stage: Stage) -> None:
     assert clock.getDelayedCalls() == []
     sources.discard(stage.source)
     assert list(sources) == []
+
+
+def test_nothing_of_a_baton_s_context_reaches_what_settles_it(stage: Stage) -> None:
+    """What a step sets for its own baton is not there when a source takes the next one while it settles, after a wait."""
+    mine: ContextVar[str] = ContextVar("mine", default="nobody's")
+
+    def claim(baton: Any) -> Any:
+        mine.set("the baton's")
+        return stage.wait(baton)
+
+    seen: list[str] = []
+    stage.process_with(Pipeline(Graph("x", [Step(claim)])))
+    stage.source.take({}, lambda outcome: seen.append(mine.get()))
+    stage.waiting[0].callback({})
+    assert seen == ["nobody's"]

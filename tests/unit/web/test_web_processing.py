@@ -363,3 +363,13 @@ def test_a_site_that_waits_is_called_by_its_section() -> None:
     stage.processors.lose("pipeline.it")
     [(name, _)] = stage.environment.dependency_manager.waiting()
     assert name == "web.site"
+
+
+def test_a_failing_file_is_logged_with_its_site(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """What no pipeline has answered is told in the name of the site."""
+    (tmp_path / "a.txt").write_text("file")
+    static = {"path": str(tmp_path), "preprocessors": {"bad": "request: 1 / 0"}}
+    code, _, _ = parsed(Stage({}, routing={"__config__": {"static": static}}).get("/a.txt"))
+    assert code == 500
+    [record] = caplog.records
+    assert record.getMessage().startswith("web.site failed for GET /a.txt: ZeroDivisionError")
