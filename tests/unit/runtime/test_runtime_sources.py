@@ -388,7 +388,7 @@ def test_a_process_without_work_rests_at_once(stage: Stage) -> None:
 
 
 def test_nothing_of_a_baton_s_context_reaches_what_settles_it(stage: Stage) -> None:
-    """What a step sets for its own baton is not there when a source takes the next one while it settles, after a wait."""
+    """What a step has set for its own baton is not there where a source settles it, and may take the next one."""
     mine: ContextVar[str] = ContextVar("mine", default="nobody's")
 
     def claim(baton: Any) -> Any:
