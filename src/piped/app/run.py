@@ -14,7 +14,7 @@ from piped.app import garbage, reactors
 from piped.app.daemon import Foreground, become_daemon, pid_file
 from piped.app.loading import Settings, enter, load, settings_options, start_logging
 from piped.app.process import Process, environment_of
-from piped.app.signals import listen_to_signals
+from piped.app.signals import listen_to_hang_up, listen_to_signals
 from piped.runtime.assembly import Assembly
 
 #: Seconds that a stop waits for what is running, unless told otherwise.
@@ -138,6 +138,7 @@ def _serve(
     # Not callWhenRunning: that comes before asyncio's loop runs.
     reactor.callLater(0, process.start)
     reactor.callWhenRunning(listen_to_signals, reactor, process.signalled)
+    reactor.callWhenRunning(listen_to_hang_up, reactor, environment.on_reopen, process.signalled)
     garbage.resume()
     reactor.run()
     return process.exit_code

@@ -58,6 +58,8 @@ class RuntimeEnvironment:
         self.after_start: Event[[]] = Event()
         #: Called when the process was asked to stop and nothing runs any more; what handlers return is waited for.
         self.before_stop: Event[[]] = AsynchronousEvent()
+        #: Called when the files that are written are to be opened anew, because somebody moved them away (SIGHUP).
+        self.on_reopen: Event[[]] = Event()
         #: The compiled pipelines by name.
         self.graphs: dict[str, Graph] = {}
         self.catalog: Catalog | None = None
