@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 #: Paths are few and read for every baton: each is split once.
 _split: dict[str, tuple[str, ...]] = {"": ()}
 _MOST_REMEMBERED = 10_000
+#: What looking for an item or attribute raises where there is none.
+NOTHING_THERE = (KeyError, TypeError, IndexError, AttributeError)
 
 
 class BatonPath(str):
@@ -40,8 +42,10 @@ def _is_index(key: Any) -> bool:
 
 
 def _step(holder: Any, key: Any) -> Any:
-    """One step of a path; KeyError when there is nothing."""
-    if isinstance(holder, Mapping):  # a mapping has items only: `items` or `copy` are no values of a baton
+    """One step of a path; one of NOTHING_THERE when there is nothing."""
+    if type(holder) is dict or isinstance(
+        holder, Mapping
+    ):  # a mapping has items only: `items` or `copy` are no values of a baton
         return holder[key]
     if isinstance(holder, list | tuple) and isinstance(key, str):
         if _is_index(key):
@@ -49,7 +53,7 @@ def _step(holder: Any, key: Any) -> Any:
     elif not isinstance(holder, str | bytes) and hasattr(holder, "__getitem__"):
         try:
             return holder[key]
-        except (KeyError, TypeError, IndexError, AttributeError):
+        except NOTHING_THERE:
             pass
     if isinstance(key, str) and not key.startswith("__"):
         return getattr(holder, key)
@@ -73,9 +77,80 @@ def get_path(baton: Any, path: str | Iterable[Any], fallback: Any = None) -> Any
     try:
         for key in keys_of(path):
             baton = _step(baton, key)
-    except (KeyError, TypeError, IndexError, AttributeError):
+    except NOTHING_THERE:
         return fallback
     return baton
+
+
+def getter(path: str) -> Callable[[Any, Any], Any]:
+    """A function of a baton and a fallback that does what `get_path` does with one path, several times faster.
+
+    Example:
+        >>> name = getter("user.name")
+        >>> name({"user": {"name": "Ada"}}, None), name({}, "nobody")
+        ('Ada', 'nobody')
+    """
+    keys = keys_of(path)
+    if not keys:
+        return lambda baton, fallback: baton
+    first, rest = keys[0], keys[1:]
+    if not rest:
+
+        def get(baton: Any, fallback: Any) -> Any:
+            return baton.get(first, fallback) if type(baton) is dict else get_path(baton, keys, fallback)
+
+        return get
+
+    def get_below(baton: Any, fallback: Any) -> Any:
+        try:
+            found = baton[first]
+            for key in rest:
+                found = found[key]
+            return found
+        except NOTHING_THERE:  # as an item; it may be an attribute
+            return get_path(baton, keys, fallback)
+
+    return get_below
+
+
+def setter(path: str | None) -> Callable[[Any, Any], Any]:
+    """A function of a baton and a value that gives the baton with the value at a path, several times faster.
+
+    As the value itself for '', as it is for None.
+
+    Example:
+        >>> setter("user.name")({}, "Ada"), setter("")({}, "Ada"), setter(None)({}, "Ada")
+        ({'user': {'name': 'Ada'}}, 'Ada', {})
+    """
+    if path is None:
+        return lambda baton, value: baton
+    if path == "":
+        return lambda baton, value: value
+    *way, last = keys = keys_of(path)
+    if not way:
+
+        def put(baton: Any, value: Any) -> Any:
+            if type(baton) is dict:
+                baton[last] = value
+            else:
+                set_path(baton, keys, value)
+            return baton
+
+        return put
+
+    def put_below(baton: Any, value: Any) -> Any:
+        holder = baton
+        for key in way:
+            if type(holder) is not dict:
+                break
+            holder = holder.get(key)
+        if type(holder) is dict:
+            holder[last] = value
+        else:
+            set_path(baton, keys, value)
+        return baton
+
+    return put_below
 
 
 def set_path(baton: Any, path: str | Iterable[Any], value: Any) -> None:
@@ -96,7 +171,7 @@ def set_path(baton: Any, path: str | Iterable[Any], value: Any) -> None:
     for key in way:
         try:
             baton = _step(baton, key)
-        except (KeyError, TypeError, IndexError, AttributeError):
+        except NOTHING_THERE:
             if not hasattr(baton, "setdefault"):
                 raise AttributeError(f"{type(baton).__name__} has no {key!r} to hold {path!r}") from None
             baton = baton.setdefault(key, {})

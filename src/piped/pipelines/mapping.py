@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Awaitable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from piped.ground.batons import get_path
+from piped.ground.batons import getter, setter
 from piped.ground.errors import ConfigurationError, did_you_mean
 from piped.ground.units import Path
 from piped.pipelines.input_output import is_awaitable
 from piped.pipelines.processor import Baton, Processor
+from piped.pipelines.runs import PLAIN
 
 _MISSING: Final = object()
 
@@ -23,6 +24,18 @@ class Entry:
     input_path: Path
     output_path: Path | None
     extras: dict[str, Any] = field(default_factory=dict)
+
+
+Put = Callable[[Baton, Any], Baton]
+
+
+@dataclass(frozen=True, slots=True)
+class _Move:
+    """An entry, with how its value is read and how its result is put into the baton."""
+
+    entry: Entry
+    get: Callable[[Baton, Any], Any]
+    put: Put
 
 
 class MappingProcessor(Processor):
@@ -55,6 +68,7 @@ class MappingProcessor(Processor):
         self.entries = tuple(_prefixed(entry, input_path_prefix, output_path_prefix) for entry in entries_of(mapping))
         for entry in self.entries:
             self.validate_entry(entry)
+        self._moves = [_Move(entry, getter(entry.input_path), setter(entry.output_path)) for entry in self.entries]
 
     def validate_entry(self, entry: Entry) -> None:
         """Called for each entry when the step is made; a subclass may refuse more than unknown options.
@@ -79,32 +93,37 @@ class MappingProcessor(Processor):
         raise NotImplementedError(f"{type(self).__name__} has no process_mapping()")
 
     def process(self, baton: Baton) -> Any:
-        entries = iter(self.entries)
-        for entry in entries:
-            produced = self._produced(entry, baton)
-            if is_awaitable(produced):
-                return self._go_on(produced, entry, entries, baton)
+        return self.process_from(0, baton)
+
+    def process_from(self, position: int, baton: Baton) -> Any:
+        """As `process`, but leaves out the entries before a position."""
+        moves = iter(self._moves[position:])
+        for move in moves:
+            produced = self._produced(move, baton)
+            if type(produced) not in PLAIN and is_awaitable(produced):
+                return self._go_on(produced, move.put, moves, baton)
             if produced is not _MISSING:
-                baton = self.get_resulting_baton(baton, entry.output_path, produced)
+                baton = move.put(baton, produced)
         return baton
 
-    async def _go_on(self, produced: Awaitable[Any], entry: Entry, entries: Iterator[Entry], baton: Baton) -> Baton:
+    async def _go_on(self, produced: Awaitable[Any], put: Put, moves: Iterator[_Move], baton: Baton) -> Baton:
         """The rest, from the first entry that has to be awaited: only then is a coroutine worth its price."""
-        baton = self.get_resulting_baton(baton, entry.output_path, await produced)
-        for entry in entries:
-            following = self._produced(entry, baton)
+        baton = put(baton, await produced)
+        for move in moves:
+            following = self._produced(move, baton)
             if is_awaitable(following):
                 following = await following
             if following is not _MISSING:
-                baton = self.get_resulting_baton(baton, entry.output_path, following)
+                baton = move.put(baton, following)
         return baton
 
-    def _produced(self, entry: Entry, baton: Baton) -> Any:
-        value = get_path(baton, entry.input_path, _MISSING)
+    def _produced(self, move: _Move, baton: Baton) -> Any:
+        value = move.get(baton, _MISSING)
         if value is _MISSING:
             if self.skip_if_nonexistent:
                 return _MISSING
             value = self.input_fallback
+        entry = move.entry
         return self.process_mapping(value, entry.input_path, entry.output_path, baton, **entry.extras)
 
 

@@ -70,7 +70,10 @@ class Processor:
             return baton
         if path == "":
             return value
-        set_path(baton, path, value)
+        if type(baton) is dict and "." not in path:  # nearly every one, at the price of the call that it spares
+            baton[path] = value
+        else:
+            set_path(baton, path, value)
         return baton
 
     @property

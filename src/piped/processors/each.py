@@ -25,6 +25,9 @@ from piped.processors.pipelines import Callee, last_of, path_of
 from piped.runtime.turns import Turns
 from piped.runtime.walk import Walk
 
+#: Elements that are started between two looks at the clock, which cost as much as a small element.
+MOST_BETWEEN_LOOKS = 16
+
 
 class ForEach(InputOutputProcessor):
     """Run a pipeline for each element of the input; the output is the list of what it gave, in the same order.
@@ -125,29 +128,41 @@ class _Round:
         return self._output()
 
     async def _go_through(self, elements: Iterable[Any]) -> None:
-        turns = Turns(self.step.reactor)
-        for element in elements:
-            self._start(element)
+        turns, left, handful = Turns(self.step.reactor), iter(elements), 1
+        while self._start_some(islice(left, handful)):
             while len(self.running) == self.step.at_most:
                 await self._next_end()
             if self.verdict is not None:
                 return
-            if (turn := turns.due()) is not None:
+            if (turn := turns.due()) is None:
+                handful = min(2 * handful, MOST_BETWEEN_LOOKS)
+            else:
+                handful = 1
                 await turn
         while self.running and self.verdict is None:
             await self._next_end()
 
-    def _start(self, element: Any) -> None:
-        position = len(self.outcomes)
-        self.outcomes.append(None)
-        try:
-            outcome = self.run(element)
-            if is_awaitable(outcome):
-                self._wait_for(position, outcome)
-            else:
-                self._succeeded(position, outcome)
-        except Exception:
-            self._failed(position)
+    def _start_some(self, elements: Iterable[Any]) -> bool:
+        """Start elements, up to one after which there is something to look at; false when there are none."""
+        run, outcomes, result_of = self.run, self.outcomes, self.step.result_of
+        is_usual = result_of is last_of and not self.step.is_done_on_first
+        before = len(outcomes)
+        for element in elements:
+            outcomes.append(None)
+            try:
+                outcome = run(element)
+                if is_usual and type(outcome) is list and outcome:
+                    outcomes[-1] = outcome[-1]
+                    continue
+                if not is_awaitable(outcome):
+                    self._succeeded(len(outcomes) - 1, outcome)
+                else:
+                    self._wait_for(len(outcomes) - 1, outcome)
+            except Exception:
+                self._failed(len(outcomes) - 1)
+            if self.running or self.verdict is not None:
+                break
+        return len(outcomes) > before
 
     def _wait_for(self, position: int, outcome: Any) -> None:
         if isinstance(outcome, Walk):

@@ -7,6 +7,7 @@ from typing import Any
 
 from piped import ConfigurationError, InputOutputProcessor, Path, get_path
 from piped.pipelines.processor import Baton
+from piped.pipelines.runs import PLAIN
 
 
 class FormatString(InputOutputProcessor):
@@ -42,8 +43,9 @@ class FormatString(InputOutputProcessor):
             if not isinstance(form, str):
                 raise TypeError(f"the format at {self._format_path!r} is no text but {type(form).__name__}")
         if self._unpack:
-            if isinstance(input, Mapping):
+            kind = type(input)
+            if kind is dict or (kind not in PLAIN and isinstance(input, Mapping)):  # that is dear to ask
                 return form.format(**input)
-            if isinstance(input, list | tuple):
+            if isinstance(input, (list, tuple)):
                 return form.format(*input)
         return form.format(input)

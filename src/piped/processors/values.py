@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import marshal
+from collections.abc import Callable
 from copy import copy as shallow_copy
 from copy import deepcopy
 from typing import Any
 
 from piped import MappingProcessor, Path, Processor, get_path, processor, set_path
+from piped.ground.batons import setter
 from piped.pipelines.processor import Baton
+from piped.processors.moves import moving
 
 _IMMUTABLE = frozenset({type(None), bool, int, float, str, bytes})
 
@@ -27,6 +31,23 @@ def fresh(value: Any) -> Any:
     return deepcopy(value)
 
 
+def copies_of(value: Any) -> Callable[[], Any]:
+    """A function that gives a `fresh` value each time, faster still.
+
+    Example:
+        >>> make = copies_of([1, {"n": 2}])
+        >>> make(), make() is make()
+        ([1, {'n': 2}], False)
+    """
+    if type(value) in _IMMUTABLE:
+        return lambda: value
+    try:
+        dumped = marshal.dumps(value)
+    except ValueError:  # something that is no plain value, or nested very deeply
+        return lambda: fresh(value)
+    return lambda: marshal.loads(dumped)
+
+
 class SetValue(Processor):
     """Put a configured value into the baton; each baton gets a copy of its own.
 
@@ -44,10 +65,10 @@ class SetValue(Processor):
 
     def __init__(self, path: Path, value: Any) -> None:
         super().__init__()
-        self.path, self.value = path, value
+        self._put, self._make = setter(path), copies_of(value)
 
     def process(self, baton: Baton) -> Baton:
-        return self.get_resulting_baton(baton, self.path, fresh(self.value))
+        return self._put(baton, self._make())
 
 
 class SetValues(Processor):
@@ -69,11 +90,11 @@ class SetValues(Processor):
 
     def __init__(self, mapping: dict[str, Any], path_prefix: Path = "") -> None:
         super().__init__()
-        self._values = [(path_prefix + path, value) for path, value in mapping.items()]
+        self._values = [(setter(path_prefix + path), copies_of(value)) for path, value in mapping.items()]
 
     def process(self, baton: Baton) -> Baton:
-        for path, value in self._values:
-            baton = self.get_resulting_baton(baton, path, fresh(value))
+        for put, make in self._values:
+            baton = put(baton, make())
         return baton
 
 
@@ -104,6 +125,8 @@ class Remap(MappingProcessor):
     ) -> None:
         super().__init__(mapping, **paths)
         self._extend, self._copy, self._deep_copy = extend, copy, deep_copy
+        if not (extend or copy or deep_copy) and type(self) is Remap:
+            self.process = moving(self.entries, self.process_from)  # type: ignore[method-assign, assignment] # faster
 
     def process_mapping(self, input: Any, input_path: Path, output_path: Path | None, baton: Baton) -> Any:
         if self._deep_copy:

@@ -1,12 +1,14 @@
 """Dotted paths into batons."""
 
+from collections import OrderedDict
+from copy import deepcopy
 from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from piped.ground.batons import get_path, keys_of, remove_path, set_path
+from piped.ground.batons import get_path, getter, keys_of, remove_path, set_path, setter
 
 BATON = {"user": {"names": ["Ada", "Bo"], "age": None}, "a.b": 1, "object": SimpleNamespace(inner={"x": 2})}
 
@@ -88,3 +90,43 @@ def test_what_is_set_is_found_and_can_be_removed(keys, value):
     assert get_path(baton, path, ...) == value
     remove_path(baton, path, ignore_missing=False)
     assert get_path(baton, path, ...) is ...
+
+
+KEYS = st.sampled_from(["a", "b", "items", "0", "-1", "__class__"])
+PATHS = st.lists(KEYS, max_size=4).map(".".join)
+LEAVES = st.none() | st.integers() | st.text(max_size=2) | st.binary(max_size=2)
+
+
+def batons():
+    """Batons of all kinds of holders, with values at some of the paths."""
+    return st.recursive(
+        LEAVES,
+        lambda members: (
+            st.dictionaries(KEYS, members, max_size=3)
+            | st.dictionaries(KEYS, members, max_size=3).map(OrderedDict)
+            | st.lists(members, max_size=2)
+            | st.fixed_dictionaries({"a": members}).map(lambda names: SimpleNamespace(**names))
+        ),
+        max_leaves=6,
+    )
+
+
+@given(batons(), PATHS)
+def test_a_getter_gives_what_the_path_gives(baton, path):
+    """However a value is read, it is the same one."""
+    missing = object()
+    assert getter(path)(baton, missing) is get_path(baton, path, missing)
+
+
+@given(batons(), PATHS.filter(bool))
+def test_a_setter_does_what_setting_does(baton, path):
+    """However a value is put into a baton, the baton is the same afterwards, or refuses it."""
+    expected, found = deepcopy(baton), deepcopy(baton)
+    try:
+        set_path(expected, path, "new")
+    except (AttributeError, IndexError, TypeError) as error:
+        with pytest.raises(type(error)):
+            setter(path)(found, "new")
+    else:
+        assert setter(path)(found, "new") is found
+    assert found == expected

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.python.filepath import FilePath
 
-from piped.processors.values import Remap, SetValue, SetValues, fresh, increment_counter
+from piped.processors.values import Remap, SetValue, SetValues, copies_of, fresh, increment_counter
 
 plain_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(),
@@ -24,19 +25,25 @@ def containers_of(value: Any) -> list[int]:
     return own + [identity for member in members for identity in containers_of(member)]
 
 
+def copied(value: Any) -> Any:
+    return copies_of(value)()
+
+
+@pytest.mark.parametrize("copy_of", [fresh, copied])
 @settings(max_examples=30)
-@given(plain_values)
-def test_a_fresh_value_is_equal_and_shares_nothing(value: Any) -> None:
+@given(value=plain_values)
+def test_a_fresh_value_is_equal_and_shares_nothing(copy_of: Callable[[Any], Any], value: Any) -> None:
     """No list or mapping of the configuration is handed out, at any depth."""
-    copy = fresh(value)
+    copy = copy_of(value)
     assert copy == value
     assert not {*containers_of(copy)} & {*containers_of(value)}
 
 
-def test_a_fresh_value_of_another_kind_is_copied_deeply() -> None:
+@pytest.mark.parametrize("copy_of", [fresh, copied])
+def test_a_fresh_value_of_another_kind_is_copied_deeply(copy_of: Callable[[Any], Any]) -> None:
     """Also what YAML's tags make is nobody's but the baton's."""
     value = {"where": FilePath("/tmp"), "names": {"a"}}
-    copy = fresh(value)
+    copy = copy_of(value)
     assert copy == value
     assert copy["names"] is not value["names"]
 
