@@ -1,14 +1,15 @@
-# make demo    a running service in one command
-# make test    everything that must pass before a change lands
-# make bench   what a baton costs, beside hand-written loops and peers
-# make lock    renew constraints.txt
+# make demo       a running service in one command
+# make test       everything that must pass before a change lands
+# make bench      what a baton costs, beside hand-written loops and peers
+# make reference  renew docs/reference from the code
+# make lock       renew constraints.txt
 
 VENV ?= .venv
 PYTHON ?= python3
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip --disable-pip-version-check
 
-.PHONY: demo test lint types unit bench lock clean debian
+.PHONY: demo test lint types unit bench reference lock clean debian
 
 demo: $(VENV)/.demo
 	@echo
@@ -35,6 +36,9 @@ unit: $(VENV)/.dev debian
 
 bench: $(VENV)/.dev
 	$(BIN)/python bench/run.py
+
+reference: $(VENV)/.dev
+	$(BIN)/python docs/reference.py
 
 $(BIN)/pip:
 	@echo "Making a virtual environment in $(VENV) ..."

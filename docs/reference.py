@@ -1,0 +1,67 @@
+"""The reference: a page for each processor and section, made from the code. Renew it with `make reference`."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from piped.app.loading import Settings, catalog_of
+from piped.catalog.catalog import Catalog
+from piped.spec.pages import processor_page, section_page
+
+FOLDER = Path(__file__).parent / "reference"
+
+
+def pages() -> dict[str, str]:
+    """The text of each page by its path below the folder of the reference.
+
+    Raises:
+        SystemExit: a house is closed, whose pages would be missing.
+    """
+    catalog = catalog_of(None, Settings())
+    if catalog.closed:
+        raise SystemExit("\n".join(map(str, catalog.closed)))
+    made = {
+        f"processors/{name}.md": processor_page(name, entry.spec) for name, entry in sorted(catalog.processors.items())
+    }
+    sections = sorted((entry.section, entry) for entry in catalog.providers if entry.section)
+    made |= {f"sections/{section}.md": section_page(section, entry.spec, entry.shape) for section, entry in sections}
+    return {"README.md": _index(catalog, [section for section, _ in sections])} | made
+
+
+def _index(catalog: Catalog, sections: Iterable[str]) -> str:
+    summaries = {entry.section: entry.spec.summary for entry in catalog.providers}
+    lines = [
+        "# Reference",
+        "",
+        "Made from the code by `make reference`; `piped list` and `piped show NAME` tell the same.",
+        "",
+        "## Sections of a configuration",
+        "",
+        *_table("sections", ((section, summaries[section]) for section in sections)),
+        "",
+        "## Processors",
+        "",
+        *_table("processors", ((name, entry.spec.summary) for name, entry in sorted(catalog.processors.items()))),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _table(folder: str, rows: Iterable[tuple[str, str]]) -> Iterator[str]:
+    yield "| name | what it does |"
+    yield "|---|---|"
+    for name, summary in rows:
+        yield f"| [{name}]({folder}/{name}.md) | {summary.replace('|', chr(92) + '|')} |"
+
+
+def main() -> None:
+    shutil.rmtree(FOLDER, ignore_errors=True)
+    for path, text in pages().items():
+        file = FOLDER / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+
+
+if __name__ == "__main__":
+    main()
