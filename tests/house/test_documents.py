@@ -16,8 +16,11 @@ from piped.runtime.assembly import check
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
+SOURCE = str(Path(piped.__file__).parents[1])
 MODULES = sorted(
-    module.name for module in pkgutil.walk_packages(piped.__path__, "piped.") if not module.name.endswith("__main__")
+    module.name
+    for module in pkgutil.walk_packages([SOURCE])
+    if module.name.startswith("piped") and not module.name.endswith("__main__")
 )
 
 

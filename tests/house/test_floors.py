@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 SOURCE = Path(__file__).parents[2] / "src" / "piped"
+EVERYTHING = sorted(SOURCE.parent.rglob("*.py"))
 PURE = ("ground", "config", "spec", "catalog", "pipelines", "resources")
 #: Modules that a pure floor may not know, wherever it would import them.
 WORLD = ("asyncio", "socket", "subprocess", "threading", "time", "twisted.internet.reactor")
@@ -37,14 +38,14 @@ def test_no_floor_below_the_face_imports_it(path):
     assert not [name for name in imported(path) if name == "piped" or name.startswith("piped.exceptions")]
 
 
-@pytest.mark.parametrize("path", sorted(SOURCE.rglob("*.py")), ids=str)
+@pytest.mark.parametrize("path", EVERYTHING, ids=str)
 def test_only_the_door_installs_and_imports_the_reactor(path):
     """Nobody but the command fetches the reactor from where Twisted keeps it."""
     if path.parent.name != "app":
         assert "twisted.internet.reactor" not in set(imported(path))
 
 
-@pytest.mark.parametrize("path", sorted(SOURCE.rglob("*.py")), ids=str)
+@pytest.mark.parametrize("path", EVERYTHING, ids=str)
 def test_a_file_has_one_purpose_and_says_so(path):
     """Each file begins with a sentence about it, and is short enough to be read."""
     text = path.read_text()
