@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 from contextvars import copy_context
 from typing import Any
@@ -21,6 +22,10 @@ class AsyncioReactor(AsyncioSelectorReactor):
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._context = copy_context()
         super().__init__(loop)
+
+    def seconds(self) -> float:
+        """The time by which timers go: unlike that of other reactors it does not jump when somebody sets the clock."""
+        return time.monotonic()
 
     def addReader(self, reader: Any) -> None:
         self._context.run(super().addReader, reader)

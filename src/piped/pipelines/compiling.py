@@ -148,7 +148,8 @@ class _Compiler:
 
 def _told(name: str, error: ConfigurationError, where: Mark) -> Problem:
     detail = f" ({error.detail})" if error.detail else ""
-    return Problem(f"{name}: {error.msg}{detail}", where, error.hint)
+    who = "" if error.msg.startswith(f"{name} ") else f"{name}: "
+    return Problem(f"{who}{error.msg}{detail}", where, error.hint)
 
 
 def _give_ids(graph: Graph, elements: dict[Processor, Element]) -> None:

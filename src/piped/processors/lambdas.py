@@ -1,4 +1,4 @@
-"""Steps that run Python written in the configuration: lambdas, blocks of code, and functions called by their name."""
+"""Steps that run Python written in the configuration: lambdas and blocks of code."""
 
 from __future__ import annotations
 
@@ -20,22 +20,17 @@ from twisted.python import failure, reflect
 from piped import (
     Code,
     ConfigurationError,
-    DottedName,
     InputOutputProcessor,
     Lambda,
     Mark,
     Namespace,
-    Path,
     Problem,
     Processor,
     ResourcePath,
     RuntimeEnvironment,
-    load_name,
     load_namespace,
 )
-from piped.pipelines.input_output import is_awaitable
 from piped.pipelines.processor import Baton
-from piped.processors.values import fresh
 
 logger = logging.getLogger(__name__)
 
@@ -196,45 +191,3 @@ class ExecCode(InputOutputProcessor):
 
     def process_input(self, input: Any, baton: Baton) -> Any:
         return self._function(self, input, baton)
-
-
-class CallNamedAny(Processor):
-    """Call a function by its full name, and put what it returns in the baton.
-
-    What it returns is awaited.
-
-    Args:
-        name: the full name of the function.
-        output_path: where to put the result; '' makes it the baton.
-        args: the positional arguments.
-        kwargs: the arguments by their names.
-
-    Example:
-        - call-named-any:
-            name: datetime.datetime.fromtimestamp
-            args: [0]
-            output_path: epoch
-    """
-
-    name = "call-named-any"
-
-    def __init__(
-        self,
-        name: DottedName,
-        output_path: Path = "result",
-        args: list[Any] | None = None,
-        kwargs: dict[str, Any] | None = None,
-    ) -> None:
-        super().__init__()
-        self._called, self._output_path = name, output_path
-        self._args, self._kwargs = args or [], kwargs or {}
-
-    def configure(self, runtime_environment: RuntimeEnvironment) -> None:
-        self._function = load_name(self._called)
-
-    async def process(self, baton: Baton) -> Baton:
-        # Each call gets arguments of its own: what it does to them must not reach the next baton.
-        result = self._function(*fresh(self._args), **fresh(self._kwargs))
-        if is_awaitable(result):
-            result = await result
-        return self.get_resulting_baton(baton, self._output_path, result)

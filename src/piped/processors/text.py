@@ -49,3 +49,86 @@ class FormatString(InputOutputProcessor):
             if isinstance(input, (list, tuple)):
                 return form.format(*input)
         return form.format(input)
+
+
+def check_encoding(encoding: str) -> str:
+    """The name of an encoding of texts, given back.
+
+    Raises:
+        ConfigurationError: there is no such encoding.
+    """
+    try:
+        "".encode(encoding)
+    except (LookupError, UnicodeError) as error:
+        what = f"there is no encoding {encoding!r} of texts"
+        raise ConfigurationError(what, hint="utf8 can encode every text") from error
+    return encoding
+
+
+class DecodeString(InputOutputProcessor):
+    """Make a text of bytes; bytes that mean nothing in the encoding are a UnicodeDecodeError.
+
+    Args:
+        encoding: what the bytes are written in, such as utf8 or latin-1.
+
+    Example:
+        - set-value: {path: content, value: !!binary R3LDvG4=}
+        - decode-string: {input_path: content, encoding: utf8}
+    """
+
+    name = "decode-string"
+
+    def __init__(self, encoding: str, **io: Any) -> None:
+        super().__init__(**io)
+        self._encoding = check_encoding(encoding)
+
+    def process_input(self, input: Any, baton: Baton) -> str:
+        if not isinstance(input, bytes | bytearray | memoryview):
+            raise TypeError(f"what lies at {self.input_path!r} are no bytes but {type(input).__name__}")
+        return str(input, self._encoding)
+
+
+class EncodeString(InputOutputProcessor):
+    """Make bytes of a text; a character that the encoding does not have is a UnicodeEncodeError.
+
+    Args:
+        encoding: what to write the bytes in, such as utf8 or latin-1.
+
+    Example:
+        - set-value: {path: content, value: Grün}
+        - encode-string: {input_path: content, encoding: utf8}
+    """
+
+    name = "encode-string"
+
+    def __init__(self, encoding: str, **io: Any) -> None:
+        super().__init__(**io)
+        self._encoding = check_encoding(encoding)
+
+    def process_input(self, input: Any, baton: Baton) -> bytes:
+        if not isinstance(input, str):
+            raise TypeError(f"what lies at {self.input_path!r} is no text but {type(input).__name__}")
+        return input.encode(self._encoding)
+
+
+class PrefixString(InputOutputProcessor):
+    """Put something in front of a text. What is no text is made one; bytes stay bytes, with the prefix in UTF-8.
+
+    Args:
+        prefix: what to put there, as it is.
+
+    Example:
+        - set-value: {path: name, value: Ada}
+        - prefix-string: {input_path: name, prefix: "Dear "}
+    """
+
+    name = "prefix-string"
+
+    def __init__(self, prefix: str | int | float, **io: Any) -> None:
+        super().__init__(**io)
+        self._prefix = str(prefix)
+
+    def process_input(self, input: Any, baton: Baton) -> str | bytes:
+        if isinstance(input, bytes):
+            return self._prefix.encode() + input
+        return self._prefix + str(input)

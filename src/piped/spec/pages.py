@@ -8,6 +8,7 @@ from functools import partial
 from textwrap import fill
 from typing import Any, get_args
 
+from piped.ground.batons import BatonPath
 from piped.spec.shapes import (
     fields_of,
     is_list,
@@ -129,6 +130,6 @@ def default_of(parameter: Parameter) -> str:
     default = parameter.default
     if default is NOTHING:
         return "required"
-    if isinstance(default, str) and type(default) is not str:  # a text that says what is done
+    if isinstance(default, str) and type(default) not in (str, BatonPath):  # a text that says what is done
         return str(default)
     return "see below" if dataclasses.is_dataclass(default) else written(default)

@@ -146,7 +146,12 @@ def written(value: Any) -> str:
         return {None: "null", True: "true", False: "false"}[value]
     if isinstance(value, FilePath):
         return f"!filepath {value.path}"
-    text = f"!path {value}" if isinstance(value, BatonPath) else repr(value)
+    if isinstance(value, BatonPath):
+        text = f"!path {value}"
+    elif isinstance(value, list | tuple):
+        text = f"[{', '.join(map(written, value))}]"
+    else:
+        text = repr(value)
     return text if len(text) <= 60 else f"{text[:50]}…{text[-5:]}"
 
 

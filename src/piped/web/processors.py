@@ -3,16 +3,32 @@
 from __future__ import annotations
 
 import json
-from typing import Any, Final, cast
+from dataclasses import dataclass
+from typing import Annotated, Any, Final, cast
 
+from annotated_types import Ge
 from twisted.web import http
 
-from piped import ConfigurationError, Count, MappingProcessor, Path, PipedError, Processor, did_you_mean, get_path
+from piped import (
+    ConfigurationError,
+    Count,
+    MappingProcessor,
+    Path,
+    PipedError,
+    Processor,
+    RuntimeEnvironment,
+    did_you_mean,
+    get_path,
+)
 from piped.web.request import Request
 
 _MISSING: Final = object()
 #: The names under which `twisted.web.http` has the codes, such as NOT_FOUND.
 _CODES: Final = {name: code for name, code in vars(http).items() if type(code) is int and code in http.RESPONSES}
+#: Part of a length of time.
+Amount = Annotated[float, Ge(0)]
+#: Source: RFC 9111, section 1.2.2.
+_LONGEST_LIFETIME: Final = 2**31
 
 
 def request_of(baton: Any, path: str, step: Processor) -> Request:
@@ -156,6 +172,61 @@ class SetHTTPHeaders(RequestProcessor):
     def process_request(self, request: Request, baton: Any) -> None:
         for name, value in self.headers.items():
             request.setHeader(name, value)
+
+
+@dataclass(frozen=True)
+class Lifetime:
+    """How long something is good; the parts are added up.
+
+    Args:
+        days: of 24 hours.
+        hours: beside the days.
+        minutes: beside the hours.
+        seconds: beside the minutes.
+    """
+
+    days: Amount = 0
+    hours: Amount = 0
+    minutes: Amount = 0
+    seconds: Amount = 0
+
+    def __post_init__(self) -> None:
+        if self.in_seconds > _LONGEST_LIFETIME:
+            raise ConfigurationError("caches count no further than 68 years", hint="a year is days: 365")
+
+    @property
+    def in_seconds(self) -> float:
+        return self.days * 86400 + self.hours * 3600 + self.minutes * 60 + self.seconds
+
+
+class SetHTTPExpires(RequestProcessor):
+    """Let browsers and proxies keep the response for a while, by the headers `expires` and `cache-control: public`.
+
+    Any cache may then give it to anybody: not for what only one user may see.
+
+    Args:
+        timedelta: for how long, from now.
+
+    Example:
+        - set-http-expires:
+            timedelta: {days: 1, hours: 12}
+        - write-web-response: {fallback_content: hello}
+
+    Source: RFC 9110, section 5.6.7, and RFC 9111, section 5.
+    """
+
+    name = "set-http-expires"
+
+    def __init__(self, timedelta: Lifetime, **request: Any) -> None:
+        super().__init__(**request)
+        self.lifetime = int(timedelta.in_seconds)
+
+    def configure(self, runtime_environment: RuntimeEnvironment) -> None:
+        self._wall_clock = runtime_environment.wall_clock
+
+    def process_request(self, request: Request, baton: Any) -> None:
+        request.setHeader(b"expires", http.datetimeToString(self._wall_clock() + self.lifetime))
+        request.setHeader(b"cache-control", f"public,max-age={self.lifetime}")
 
 
 class ExtractWebRequestArguments(MappingProcessor):

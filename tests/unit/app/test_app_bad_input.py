@@ -9,16 +9,22 @@ MISTAKES = {
         ["site.yaml:1:1: unknown section 'pipeline' – did you mean 'pipelines'?"],
     ),
     "a key that a section does not have, for one that it needs": (
-        "ticks:\n  interval:\n    often: {intervall: 1, processor: a}\npipelines: {a: [passthrough]}\n",
+        "ticks:\n  interval:\n    often: {interval: 1, procesor: a}\npipelines: {a: [passthrough]}\n",
         [
-            "site.yaml:3:5: ticks.interval.often needs the option 'interval' – "
-            "add it: from one tick to the next; 0 for one in every turn of the reactor.",
-            "site.yaml:3:13: ticks.interval.often has no option 'intervall' – did you mean 'interval'?",
+            "site.yaml:3:5: ticks.interval.often needs the option 'processor' – add it: what gets the ticks.",
+            "site.yaml:3:26: ticks.interval.often has no option 'procesor' – did you mean 'processor'?",
         ],
     ),
     "an option that a processor does not have": (
         "pipelines:\n  a:\n    - wait: {delay: 1, dalay: 1}\n",
         ["site.yaml:3:24: wait has no option 'dalay' – did you mean 'delay'?"],
+    ),
+    "options of which one is needed": (
+        "pipelines:\n  a:\n    - log\n    - clean-baton\n",
+        [
+            "site.yaml:3:7: log needs either message or message_path – write one of the two",
+            "site.yaml:4:7: clean-baton: there is neither keep nor remove – list the paths to keep, or to remove",
+        ],
     ),
     "a processor that does not exist": (
         "pipelines:\n  a:\n    - set-valu: {path: x, value: 1}\n",

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from twisted.internet.defer import Deferred, fail, succeed
 
-from piped.ground.code import Code, DottedName, Lambda
+from piped.ground.code import Code, Lambda
 from piped.ground.errors import ConfigurationError
-from piped.processors.lambdas import CallNamedAny, EvalLambda, ExecCode
+from piped.processors.lambdas import EvalLambda, ExecCode
 from piped.runtime.environment import RuntimeEnvironment
 
 Main = Callable[[str], Any]
@@ -211,55 +211,6 @@ def test_what_is_gone_says_what_took_its_place(environment: RuntimeEnvironment, 
     """Code of Piped 0.7 that used a module of its insides is told what to use."""
     with pytest.raises(AttributeError, match=rf"{name}.something is not offered any more: import piped; it has"):
         code(environment, f"return {name}.something(1)").process({})
-
-
-def remember(*args: Any, **kwargs: Any) -> Any:
-    """Changes its arguments, and gives what they were."""
-    seen = [list(args[0]), dict(kwargs)]
-    args[0].append(1)
-    return seen
-
-
-def called(environment: RuntimeEnvironment, name: str, **options: Any) -> Any:
-    step = CallNamedAny(DottedName(name), **options)
-    step.configure(environment)
-    baton = options.pop("baton", {})
-    return Deferred.fromCoroutine(step.process(baton)).result
-
-
-@pytest.mark.parametrize(
-    ("name", "options", "after"),
-    [
-        ("builtins.list", {}, {"result": []}),
-        ("dict", {"kwargs": {"a": 1}, "output_path": "b.c"}, {"b": {"c": {"a": 1}}}),
-        ("exceptions.int", {"args": ["ff", 16], "output_path": ""}, 255),
-        ("twisted.internet.defer.succeed", {"args": [5]}, {"result": 5}),
-    ],
-)
-def test_a_function_is_called_by_its_name(environment: RuntimeEnvironment, name: str, options: Any, after: Any) -> None:
-    """The result, awaited, stands at the output path."""
-    assert called(environment, name, **options) == after
-
-
-def test_each_call_gets_its_own_arguments(environment: RuntimeEnvironment) -> None:
-    """What a function does to its arguments does not reach the next call."""
-    step = CallNamedAny(DottedName(f"{__name__}.remember"), args=[[]], kwargs={"a": [1]})
-    step.configure(environment)
-    for _ in range(2):
-        baton = Deferred.fromCoroutine(step.process({})).result
-        assert baton == {"result": [[], {"a": [1]}]}
-
-
-def test_a_failing_call_fails(main: Main) -> None:
-    """What the function raises is the failure of the step."""
-    with pytest.raises(ValueError, match="invalid literal"):
-        main("- call-named-any: {name: int, args: [x]}").run({})
-
-
-def test_a_name_of_nothing_is_told_at_the_start(main: Main) -> None:
-    """A name that cannot be imported is a mistake before any baton."""
-    with pytest.raises(ConfigurationError, match=r"json\.lods"):
-        main("- call-named-any: {name: json.lods}")
 
 
 def test_a_failed_deferred_fails_the_call(main: Main) -> None:

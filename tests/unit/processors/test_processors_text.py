@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from piped.ground.errors import ConfigurationError
-from piped.processors.text import FormatString
+from piped.processors.text import DecodeString, EncodeString, FormatString, PrefixString
 
 
 @pytest.mark.parametrize(
@@ -46,3 +46,59 @@ def test_exactly_one_format(options: dict[str, Any]) -> None:
     """Neither format, or both, is a mistake when the step is made."""
     with pytest.raises(ConfigurationError, match="either format or format_path"):
         FormatString(**options)
+
+
+def test_bytes_become_text_and_text_bytes() -> None:
+    """decode-string and encode-string are each other's reverse, for every kind of bytes."""
+    for content in ("Grün".encode("latin-1"), bytearray(b"Gr\xfcn"), memoryview(b"Gr\xfcn")):
+        assert DecodeString(encoding="latin-1").process(content) == "Grün"
+    assert EncodeString(encoding="utf-16-le").process("ü") == b"\xfc\x00"
+
+
+@pytest.mark.parametrize("kind", [DecodeString, EncodeString])
+@pytest.mark.parametrize("encoding", ["uft8", "base64", "rot13", "undefined"])
+def test_an_unknown_encoding_is_told_at_the_start(kind: Any, encoding: str) -> None:
+    """What is no encoding of texts is a mistake of the configuration."""
+    with pytest.raises(ConfigurationError, match=f"no encoding '{encoding}'"):
+        kind(encoding=encoding)
+
+
+@pytest.mark.parametrize(
+    ("step", "value", "message"),
+    [
+        (DecodeString(encoding="utf8", input_path="a"), "text", "what lies at 'a' are no bytes but str"),
+        (EncodeString(encoding="utf8", input_path="a"), b"bytes", "what lies at 'a' is no text but bytes"),
+    ],
+)
+def test_what_cannot_be_converted_is_told(step: Any, value: Any, message: str) -> None:
+    """An input of another kind fails with its path and its kind."""
+    with pytest.raises(TypeError, match=message):
+        step.process({"a": value})
+
+
+def test_what_the_encoding_does_not_have_is_an_error() -> None:
+    """Nothing is replaced by a question mark in silence."""
+    with pytest.raises(UnicodeDecodeError):
+        DecodeString(encoding="ascii").process(b"\xfc")
+    with pytest.raises(UnicodeEncodeError):
+        EncodeString(encoding="ascii").process("ü")
+
+
+@pytest.mark.parametrize(
+    ("prefix", "value", "text"),
+    [
+        ("a", "b", "ab"),
+        ("1", 2, "12"),
+        (1, "2", "12"),
+        (1, 2, "12"),
+        ("{x}%s", "{y}%d", "{x}%s{y}%d"),
+        ("a", [1, "b"], "a[1, 'b']"),
+        ("a", (1, 2), "a(1, 2)"),
+        ("a", {"b": 1}, "a{'b': 1}"),
+        ("a", None, "aNone"),
+        ("ü", b"\xff", b"\xc3\xbc\xff"),
+    ],
+)
+def test_a_prefix_stands_in_front_of_anything(prefix: Any, value: Any, text: Any) -> None:
+    """Braces, lists and mappings are put behind a prefix as they are; bytes stay bytes."""
+    assert PrefixString(prefix=prefix).process(value) == text

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any
 
+from piped.ground.batons import BatonPath
 from piped.ground.units import OrPath, Seconds
 from piped.spec.pages import list_line, processor_page, section_page
 from piped.spec.shapes import Arguments
@@ -29,7 +30,17 @@ class Client:
     def __init__(self, name: str, nodes: list[Node] | None = None, **options: Any) -> None: ...
 
 
-async def wait(baton, *, delay: OrPath[Seconds], to: str = Followed("the input path"), note: str = "a|b"):
+PATH = BatonPath("n")
+
+
+async def wait(
+    baton,
+    *,
+    delay: OrPath[Seconds],
+    to: str = Followed("the input path"),
+    note: str = "a|b",
+    by: OrPath[str] = PATH,
+):
     """Hold the baton for a while.
 
     Then pass it on.
@@ -57,6 +68,7 @@ Then pass it on.
 | `delay` | a number of at least 0 (s) or a !path | required       | how long to hold it. |
 | `to`    | text                                  | the input path |  |
 | `note`  | text                                  | 'a\\|b'         |  |
+| `by`    | text or a !path                       | !path n        |  |
 
 Source: RFC 1.
 

@@ -72,6 +72,7 @@ def test_shapes_in_words(shape, words):
         ("a", "'a'"),
         (BatonPath("a.b"), "!path a.b"),
         (FilePath("/x"), "!filepath /x"),
+        ((("a", [None, 1]), BatonPath("b")), "[['a', [null, 1]], !path b]"),
         ("x" * 100, "'" + "x" * 49 + "…xxxx'"),
     ],
 )

@@ -8,10 +8,15 @@ import pytest
 from twisted.internet.address import IPv4Address
 from web_stage import Client, parsed
 
+from piped.config.gathering import gather_text
 from piped.ground.errors import ConfigurationError, PipedError
+from piped.runtime.assembly import check
+from piped.runtime.environment import RuntimeEnvironment
 from piped.web.processors import (
     DetermineIP,
     ExtractWebRequestArguments,
+    Lifetime,
+    SetHTTPExpires,
     SetHTTPHeaders,
     WriteWebResponse,
     code_of,
@@ -132,6 +137,42 @@ def test_headers_are_set_and_others_kept() -> None:
     steps = [SetHTTPHeaders({"x-a": 1, "x-b": "old"}), SetHTTPHeaders({"X-B": "new"}), WriteWebResponse()]
     headers = response_of(*steps)[1]
     assert (headers["x-a"], headers["x-b"]) == ("1", "new")
+
+
+class TestSetHTTPExpires:
+    """set-http-expires."""
+
+    def headers(self, lifetime: Lifetime, **options: Any) -> dict[str, str]:
+        step = SetHTTPExpires(lifetime, **options)
+        step.configure(RuntimeEnvironment(wall_clock=lambda: 1320235100.9))
+        return response_of(step, WriteWebResponse())[1]
+
+    def test_a_response_may_be_kept_for_a_while(self) -> None:
+        """The headers say until when in GMT, and for how many seconds, that is the sum of all parts."""
+        headers = self.headers(Lifetime(days=1, hours=1, minutes=1, seconds=1))
+        assert headers["expires"] == "Thu, 03 Nov 2011 12:59:21 GMT"
+        assert headers["cache-control"] == "public,max-age=90061"
+
+    def test_parts_may_be_left_out_and_broken(self) -> None:
+        """Half an hour is as good as 30 minutes, and nothing at all is now."""
+        assert self.headers(Lifetime(hours=0.5))["cache-control"] == "public,max-age=1800"
+        assert self.headers(Lifetime())["expires"] == "Wed, 02 Nov 2011 11:58:20 GMT"
+
+    @pytest.mark.parametrize(
+        ("timedelta", "place", "message"),
+        [
+            ("{weeks: 1}", "site.yml:1:52", "no option 'weeks'"),
+            ("{days: -1}", "site.yml:1:58", "must be a number of at least 0"),
+            ("{days: .inf}", "site.yml:1:40", "count no further than 68 years"),
+            ("{days: 1e9}", "site.yml:1:40", "count no further than 68 years"),
+            ("5", "site.yml:1:51", "must be a mapping"),
+        ],
+    )
+    def test_a_wrong_time_is_told_at_the_start(self, timedelta: str, place: str, message: str) -> None:
+        """A part that does not exist, a time that is past or too long are mistakes of the configuration."""
+        text = f"pipelines: {{main: [{{set-http-expires: {{timedelta: {timedelta}}}}}]}}"
+        [problem] = check(gather_text(text, "site.yml", environ={}), {}).problems
+        assert (str(problem.where), message in problem.what) == (place, True), str(problem)
 
 
 class TestExtractWebRequestArguments:

@@ -1,0 +1,32 @@
+"""The examples do what they say."""
+
+import json
+
+import pytest
+from commands import EXAMPLES, piped
+
+FILES = sorted(file.name for file in EXAMPLES.glob("*.yaml"))
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_every_example_is_a_configuration_without_mistakes(name, tmp_path):
+    """Each file under examples is accepted as it stands, without a warning."""
+    done = piped("check", "--strict", EXAMPLES / name, cwd=tmp_path)
+    assert (done.returncode, done.stderr.count("problem")) == (0, 0), done.stderr
+
+
+@pytest.mark.parametrize("name", [name for name in FILES if "\ntests:" in (EXAMPLES / name).read_text()])
+def test_the_tests_of_an_example_pass(name, tmp_path):
+    """What an example says about itself in its tests is so."""
+    done = piped("test", EXAMPLES / name, cwd=tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_files_of_an_example_are_written(tmp_path):
+    """Visits are counted across restarts, and every one of them is in the diary."""
+    for _ in range(2):
+        assert piped("run", EXAMPLES / "files.yaml", cwd=tmp_path).returncode == 0
+    count = json.loads((tmp_path / "visits.json").read_text())["count"]
+    assert count == 6
+    assert (tmp_path / "visits.txt").read_text() == "".join(f"visit {n}\n" for n in range(1, 7))
+    assert (tmp_path / "visits.log").read_text().split() == ["startup", "shutdown"] * 2
