@@ -1,4 +1,4 @@
-"""Metrics of the process, sent to a statsd server."""
+"""Metrics: statsd clients, and what the process measures of itself."""
 
 from piped.catalog.houses import House
 

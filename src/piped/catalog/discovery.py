@@ -1,8 +1,9 @@
-"""Discovery: search packages, entry points and bundles for processors and providers."""
+"""Discovery: search packages, entry points and bundles for processors, providers and services."""
 
 from __future__ import annotations
 
 import importlib
+import inspect
 import pkgutil
 import re
 from collections.abc import Callable, Container, Iterator, Sequence
@@ -36,7 +37,7 @@ def discover(
         bundles: lists of importable packages and modules, each under a name of its own.
         disabled: a list of regular expressions; modules whose full names begin like one are not searched.
         sections: the top-level names of the configuration: houses that read one of them are opened at once.
-        plugins: marked functions and classes that are there besides what is found.
+        plugins: functions and classes that are there besides what is found.
     """
     discovery = Discovery(disabled)
     problems = discovery.catalog.problems
@@ -124,7 +125,11 @@ class Discovery:
             self.catalog.closed.append(Closed(name, house.sections, reason=str(problems[0])))
 
     def consider(self, value: Any, module: str | None = None, where: Mark | None = None) -> None:
-        """Add what stands in a module if it is marked, or built like a processor or provider of Piped 0.7."""
+        """Add what stands in a module if it is marked, or built like a plugin of Piped 0.7.
+
+        Args:
+            module: the full name of where it stands; None for what is given by itself.
+        """
         # type(), as there are objects in modules whose __class__ is an opinion
         if not issubclass(type(value), FunctionType | type) or id(value) in self._found:
             return
@@ -137,7 +142,7 @@ class Discovery:
             self._add_provider(mark.section, mark.shape, value)
         elif isinstance(value, type) and _is_processor(value):
             self._add_processor(vars(value)["name"], value, where)
-        elif isinstance(value, type) and value.__module__ == module and _is_provider(value):
+        elif isinstance(value, type) and value.__module__ == (module or value.__module__) and _is_provider(value):
             self._add_provider(None, Any, value)
 
     def _add_processor(self, name: str, factory: Callable[..., Any], where: Mark | None) -> None:
@@ -185,10 +190,11 @@ def _is_processor(cls: type) -> bool:
 
 
 def _is_provider(cls: type) -> bool:
-    """Whether a class has what Piped 0.7 asked of a provider, and can be made without arguments."""
-    if cls.__name__.startswith("_") or not hasattr(cls, "configure") or not hasattr(cls, "add_consumer"):
+    """Whether a class has what Piped 0.7 asked of a provider or of a service, and can be made without arguments."""
+    if cls.__name__.startswith("_") or inspect.isabstract(cls) or not hasattr(cls, "configure"):
         return False
-    return not Spec.of(cls).required
+    is_service = hasattr(cls, "is_enabled") and hasattr(cls, "startService")
+    return (is_service or hasattr(cls, "add_consumer")) and not Spec.of(cls).required
 
 
 def _import_problem(name: str, where: Mark | None, error: BaseException) -> Problem:

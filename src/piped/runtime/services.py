@@ -25,6 +25,17 @@ class PipedService(MultiService):
 
     A subclass overrides what it needs of `configure`, `is_enabled` and `run`. Services that are added to it start and
     stop with it.
+
+    One that stands in a bundle needs no mark: it is made, configured, and if it is enabled started and stopped with the
+    process. A base class is left alone if it is abstract, or if its name begins with `_`; so is a class whose
+    constructor needs arguments, for whoever makes it looks after it.
+
+    Example:
+        class Sweeper(PipedService):
+            async def run(self):
+                while True:
+                    await self.runtime_environment.in_thread(sweep)
+                    await deferLater(self.runtime_environment.reactor, 60)
     """
 
     def __init__(self) -> None:

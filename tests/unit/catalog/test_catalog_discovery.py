@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from piped import PipedService
 from piped.catalog.catalog import Catalog
 from piped.catalog.discovery import discover
 from piped.catalog.marking import processor
@@ -137,6 +138,58 @@ def test_what_is_imported_into_another_module_is_found_once(write):
     assert problems == []
     assert sorted(catalog.processors) == ["old-step", "step"]
     assert len(catalog.providers) == 1
+
+
+SERVICES = """
+from abc import ABC, abstractmethod
+from twisted.application.service import Service
+from piped import PipedDependencyService, PipedService
+
+class Sweeper(PipedService): ...
+class Feeder(PipedDependencyService): ...
+
+class Plain(Service):
+    def configure(self, runtime_environment): ...
+    def is_enabled(self): return True
+
+class _Base(PipedService): ...
+class Worker(PipedService):
+    def __init__(self, queue): ...
+class Abstract(PipedService, ABC):
+    @abstractmethod
+    def sweep(self): ...
+class Silent(Service):
+    def configure(self, runtime_environment): ...
+class NoService:
+    def configure(self, runtime_environment): ...
+    def is_enabled(self): return True
+"""
+
+
+def test_services_need_no_mark(write):
+    """A class that can be made, configured and asked whether it is enabled is a service; bases and parts are none."""
+    write({"services.py": SERVICES, "others.py": "from services import Sweeper\nfrom piped import PipedService"})
+    catalog, problems = found("{bundles: {mine: [others, services]}}")
+    assert problems == []
+    assert [(entry.section, entry.origin) for entry in catalog.providers] == [
+        (None, "services.Sweeper"),
+        (None, "services.Feeder"),
+        (None, "services.Plain"),
+    ]
+
+
+def test_a_service_that_is_only_imported_is_none_of_the_bundle(write):
+    """Whoever imports a service to build on it does not start it."""
+    write({"services.py": SERVICES, "others.py": "from services import Sweeper\nfrom piped import PipedService"})
+    assert found("{bundles: {mine: [others]}}")[0].providers == []
+
+
+def test_a_marked_service_reads_its_section(write):
+    """A mark says when it is wanted: it is one provider, not a service besides."""
+    write(
+        {"marked.py": "from piped import PipedService, provider\n@provider('sweep')\nclass Sweeper(PipedService): ..."}
+    )
+    assert [entry.section for entry in found("{bundles: {mine: [marked]}}")[0].providers] == ["sweep"]
 
 
 def test_two_processors_of_one_name_are_a_problem(write):
@@ -280,10 +333,14 @@ def test_a_disabled_house_is_not_even_imported(write):
 
 
 def test_plugins_can_be_given_besides():
-    """A test or a program brings its own processors without a package."""
+    """A test or a program brings its own processors and services without a package."""
 
     @processor("given")
     def step(baton: Any) -> None: ...
 
-    catalog, problems = discover(None, None, (), built_in=(), plugins=[step])
+    class Given(PipedService):
+        """Without a mark, as in a bundle."""
+
+    catalog, problems = discover(None, None, (), built_in=(), plugins=[step, Given])
     assert (list(catalog.processors), problems) == (["given"], [])
+    assert [entry.factory for entry in catalog.providers] == [Given]

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
 from providers_stage import Needy, Offer, assembled, fail, recorder, resource
 from twisted.internet.task import Clock
 
-from piped import ConfigurationError, RuntimeEnvironment, processor
-from piped.providers.tick_provider import TickInterval
+from piped import ConfigurationError, ProcessorPath, RuntimeEnvironment, processor
+from piped.providers.tick_provider import TickInterval, TickIntervalOptions
+from piped.providers.tick_schedule import CronExpression, TimeZone
 from piped.runtime.draining import drain
+from piped.testing import Stage
 
 
 class Ticking:
@@ -32,8 +37,11 @@ class Ticking:
         text = (
             f"ticks: {{{above}interval: {{often: {{{options}, processor: main}}}}}}\npipelines: {{main: [{steps}]}}\n"
         )
-        into = RuntimeEnvironment(reactor=self.clock, wall_clock=self.wall.seconds)
+        into = RuntimeEnvironment(reactor=self.clock, wall_clock=self.wall_clock)
         self.environment = assembled(text, record, fail, Needy, *plugins, offers=offers, into=into)
+
+    def wall_clock(self) -> float:
+        return self.wall.seconds()
 
     def start(self) -> None:
         self.environment.application.startService()
@@ -51,6 +59,36 @@ class Ticking:
     def interval(self) -> TickInterval:
         interval: TickInterval = resource(self.environment, "ticks.interval.often")
         return interval
+
+
+class OnTheWall(Ticking):
+    """The same on a second of June at 12:00 UTC; the clock on the wall goes like the other until somebody sets it."""
+
+    NOON = 1_780_401_600
+    #: By how much it was set forward.
+    set_by = 0.0
+
+    def wall_clock(self) -> float:
+        return self.NOON + self.set_by + self.clock.seconds()
+
+    def go_on(self, *seconds: float) -> list[int]:
+        """How many ticks there have been after each of so many seconds, in which all timers come in time."""
+        counts = []
+        for each in seconds:
+            end = self.clock.seconds() + each
+            while self.clock.seconds() < end:
+                [*timers] = self.clock.getDelayedCalls()
+                self.clock.advance(min([end, *(timer.getTime() for timer in timers)]) - self.clock.seconds())
+            counts.append(len(self.batons))
+        return counts
+
+    @property
+    def times(self) -> list[str]:
+        """The time of each tick in UTC."""
+        return [datetime.fromtimestamp(baton["tick"], UTC).strftime("%d %H:%M:%S") for baton in self.batons]
+
+
+EVERY_QUARTER = 'cron: "*/15 * * * *", timezone: UTC'
 
 
 def test_ticks_come_at_once_and_then_at_the_interval() -> None:
@@ -71,8 +109,8 @@ def test_a_tick_knows_the_time() -> None:
     site.wall.advance(10.5)
     site.advance(10)
     assert site.batons == [
-        {"interval": 10, "previous_tick": 1_000_000, "tick": 1_000_002, "delta": 2},
-        {"interval": 10, "previous_tick": 1_000_002, "tick": 1_000_012.5, "delta": 10.5},
+        {"interval": 10, "previous_tick": 1_000_000, "tick": 1_000_002, "delta": 2, "missed": 0},
+        {"interval": 10, "previous_tick": 1_000_002, "tick": 1_000_012.5, "delta": 10.5, "missed": 0},
     ]
 
 
@@ -298,6 +336,244 @@ def test_a_stop_waits_for_the_tick_that_is_processed() -> None:
     assert len(site.batons) == 2
 
 
+# What was missed
+
+
+def missed(site: Ticking) -> list[int]:
+    return [baton["missed"] for baton in site.batons]
+
+
+def test_a_tick_says_how_many_were_missed_by_a_busy_processor() -> None:
+    """Of three that were due during 35 seconds one comes late, and the other two are counted."""
+    site = Ticking(steps="record, wait: {delay: 35}")
+    site.start()
+    site.advance(10, 25, 0, 35, 0)
+    assert missed(site) == [0, 2, 2]
+
+
+def test_a_tick_says_how_many_were_missed_while_the_processor_was_away() -> None:
+    """Also the first one, from the start on; what comes in time afterwards missed nothing."""
+    outside = Offer()
+    site = Ticking("interval: 10", "record, needy", outside=outside)
+    site.start()
+    site.advance(35)
+    outside.deliver("it")
+    site.advance(0, 10)
+    outside.lose()
+    site.advance(15)
+    outside.deliver("it")
+    site.advance(0)
+    assert missed(site) == [3, 0, 0]
+
+
+def test_a_tick_says_how_many_were_missed_by_a_blocked_process() -> None:
+    """When the timer itself comes too late."""
+    site = Ticking()
+    site.start()
+    site.advance(30)
+    assert missed(site) == [0, 2]
+
+
+def test_nothing_is_missed_while_an_interval_is_stopped() -> None:
+    """What nobody asked for is not left out; nor is there anything to count in every turn of the reactor."""
+    site = Ticking()
+    site.start()
+    site.interval.stop_ticking()
+    site.advance(100)
+    site.interval.start_ticking()
+    site.advance(0)
+    assert missed(site) == [0, 0]
+
+    @processor("halt")
+    def halt(baton: Any) -> None:
+        every_turn.interval.stop_ticking()
+
+    outside = Offer()
+    every_turn = Ticking("interval: 0", "record, needy, halt", halt, outside=outside)
+    every_turn.start()
+    every_turn.advance(100)
+    outside.deliver("it")
+    every_turn.advance(0)
+    assert missed(every_turn) == [0]
+
+
+# Jitter
+
+
+def spread(site: Ticking, delays: list[float], **options: Any) -> list[tuple[float, float]]:
+    """Start a series whose jitter is no matter of chance; gives what chance was asked for."""
+    asked = []
+
+    def uniform(low: float, high: float) -> float:
+        asked.append((low, high))
+        return delays[len(asked) - 1]
+
+    interval = TickInterval("spread", TickIntervalOptions(processor=ProcessorPath("pipeline.main"), **options), uniform)
+    interval.configure(site.environment)
+    site.environment.dependency_manager.resolve_initial_states()
+    interval.startService()
+    return asked
+
+
+def test_jitter_delays_cron_ticks() -> None:
+    """One tick for each moment; a delay that goes beyond the next moment costs that one, and tells so."""
+    site = OnTheWall("interval: 100, enabled: false")
+    every_quarter = {"cron": CronExpression("*/15 * * * *"), "timezone": TimeZone("UTC")}
+    spread(site, [0.1, 600, 1000, 0, 0], jitter=1000, **every_quarter)
+    site.go_on(2 * 3600 - 2701)
+    assert site.times == ["02 12:15:00", "02 12:40:00", "02 13:01:40"]
+    assert missed(site) == [0, 0, 1]
+
+
+def test_jitter_delays_each_tick_and_does_not_add_up() -> None:
+    """The first one too, at random up to the jitter; the next one is due an interval after the former was due."""
+    site = Ticking("interval: 100, enabled: false")
+    asked = spread(site, [5, 0, 20, 0, 0], interval=100, jitter=30)
+    assert site.advance(4, 1, 94, 1, 119, 1, 79, 1) == [0, 1, 1, 2, 2, 3, 3, 4]
+    assert set(asked) == {(0, 30)}
+    assert missed(site) == [0, 0, 0, 0]
+
+
+def test_without_a_random_source_jitter_is_random() -> None:
+    """Two processes do not tick at the same moment."""
+    moments = set()
+    for _ in range(5):
+        site = Ticking("interval: 1000, jitter: 1000")
+        site.start()
+        [due] = site.clock.getDelayedCalls()
+        moments.add(due.getTime())
+    assert len(moments) > 1
+    assert all(0 <= moment <= 1000 for moment in moments)
+
+
+# Cron
+
+
+def test_cron_ticks_come_when_the_clock_on_the_wall_says() -> None:
+    """Not at the start, but at each moment of the expression, to the second."""
+    site = OnTheWall(EVERY_QUARTER)
+    site.start()
+    assert site.go_on(899, 1, 899, 1, 3600) == [0, 1, 1, 2, 6]
+    assert site.times[:3] == ["02 12:15:00", "02 12:30:00", "02 12:45:00"]
+    noon = OnTheWall.NOON
+    first = {"cron": "*/15 * * * *", "previous_tick": noon, "tick": noon + 900, "delta": 900, "missed": 0}
+    assert site.batons[0] == first
+
+
+def test_cron_may_have_seconds() -> None:
+    """Six fields begin with the second."""
+    site = OnTheWall('cron: "*/20 * * * * *", timezone: UTC')
+    site.start()
+    site.go_on(60)
+    assert site.times == ["02 12:00:20", "02 12:00:40", "02 12:01:00"]
+
+
+def test_cron_means_the_time_of_its_zone() -> None:
+    """Half past four in New York is half past eight in UTC, in summer."""
+    site = OnTheWall('cron: "30 4 * * *", timezone: America/New_York')
+    site.start()
+    site.go_on(86400)
+    assert site.times == ["03 08:30:00"]
+
+
+def test_cron_means_the_time_of_the_machine_unless_a_zone_is_named() -> None:
+    """What TZ says, as for every program."""
+    record, batons = recorder()
+    text = 'ticks: {interval: {a: {cron: "0 14 * * *", processor: main}}}\npipelines: {main: [record]}'
+    clock = Clock()
+    clock.advance(OnTheWall.NOON - 60)
+    into = RuntimeEnvironment(reactor=clock, wall_clock=clock.seconds)
+    assembled(text, record, into=into, environ={"TZ": "Europe/Oslo"}).application.startService()
+    clock.advance(60)
+    assert len(batons) == 1
+
+
+def test_a_machine_that_sleeps_gets_one_tick_and_is_told_of_the_others() -> None:
+    """Within a minute after it wakes up, as does one whose clock is set forward."""
+    site = OnTheWall(EVERY_QUARTER)
+    site.start()
+    site.go_on(600)
+    site.set_by = 3600
+    assert site.go_on(60) == [1]
+    assert missed(site) == [3]  # 12:15 comes late; 12:30, 12:45 and 13:00 do not come
+    assert site.go_on(180, 60) == [1, 2]
+    assert missed(site) == [3, 0]
+    assert site.times[-1] == "02 13:15:00"
+
+
+def test_a_clock_that_is_set_back_makes_moments_due_again() -> None:
+    """Within a minute the next tick is planned anew; a correction of some seconds makes none come twice."""
+    site = OnTheWall('cron: "0 * * * *", timezone: UTC')
+    site.start()
+    site.go_on(3600)
+    site.set_by = -2.0
+    assert site.go_on(60) == [1]
+    site.set_by = -2 * 3600
+    assert site.go_on(3599 - 60, 1) == [1, 2]
+    assert site.times == ["02 13:00:00", "02 12:00:00"]
+    assert missed(site) == [0, 0]
+
+
+def test_a_correction_of_the_clock_lets_no_moment_come_twice() -> None:
+    """Though it is a little earlier now than when the next tick was planned."""
+    site = OnTheWall('cron: "*/20 * * * * *", timezone: UTC')
+    site.start()
+    site.go_on(20)
+    site.set_by = -30
+    site.go_on(60)
+    assert site.times == ["02 12:00:20", "02 12:00:40"]
+
+
+def test_a_cron_tick_that_could_not_be_taken_comes_as_soon_as_it_can() -> None:
+    """Once, and it tells how many it stands for; no timer is needed meanwhile."""
+    outside = Offer()
+    site = OnTheWall(EVERY_QUARTER, "record, needy", outside=outside)
+    site.start()
+    site.go_on(900)
+    assert not site.clock.getDelayedCalls()
+    site.clock.advance(2000)
+    outside.deliver("it")
+    assert site.go_on(1, 698, 1) == [1, 1, 2]
+    assert missed(site) == [2, 0]
+
+
+def test_cron_ticks_can_be_stopped_and_started() -> None:
+    """A stop leaves no timer; a start waits for the next moment, and missed nothing."""
+    site = OnTheWall(EVERY_QUARTER)
+    site.start()
+    site.go_on(60)
+    site.interval.stop_ticking()
+    assert not site.clock.getDelayedCalls()
+    site.clock.advance(3600)
+    site.interval.start_ticking()
+    assert site.go_on(839, 1) == [0, 1]
+    assert missed(site) == [0]
+
+
+def test_the_example_can_run() -> None:
+    """What `examples/ticks.yaml` shows is a configuration; its slow ticks are left out instead of piling up."""
+    example = Path(__file__).parents[3] / "examples" / "ticks.yaml"
+    stage = Stage(example.read_text())
+    stage.environment.application.startService()
+    slow = stage.get("ticks.interval.slow")
+    stage.clock.advance(0)
+    stage.clock.pump([1] * 13)
+    assert slow.source.running == 1
+    assert slow.is_ticking
+
+
+def test_nobody_who_needs_no_cron_needs_its_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without it intervals tick; a cron expression is told how to get it."""
+    monkeypatch.setitem(sys.modules, "cronsim", None)
+    site = Ticking()
+    site.start()
+    assert len(site.batons) == 1
+    with pytest.raises(ConfigurationError) as raised:
+        Ticking(EVERY_QUARTER)
+    told = "site.yml:1:34: a cron expression needs the package cronsim – pip install 'piped[cron]'"
+    assert [str(problem) for problem in raised.value.problems] == [told]
+
+
 def test_the_processor_may_be_a_mapping() -> None:
     """`{provider: …}` means the same; one without a provider is told where it is written."""
     record, batons = recorder()
@@ -311,20 +587,28 @@ def test_the_processor_may_be_a_mapping() -> None:
 
 
 def test_mistakes_in_the_options_are_told() -> None:
-    """A negative interval, no room for a single tick, no interval at all: each at its place, and all at once."""
+    """A wrong number, no or two schedules, what does not go together: each at its place, and all at once."""
     text = """
         ticks:
             interval:
                 a: {interval: -1, processor: main}
                 b: {interval: 1, processor: main, max_running: 0}
                 c: {processor: main}
+                d: {interval: 1, cron: "* * * * *", processor: main}
+                e: {interval: 1, timezone: UTC, processor: main}
+                f: {interval: 1, jitter: 1.5, processor: main}
+                g: {cron: "* * * * *", timezone: Europe/Olso, processor: main}
         pipelines: {main: [passthrough]}
     """
     with pytest.raises(ConfigurationError) as raised:
         assembled(text)
-    told = [str(problem) for problem in raised.value.problems]
-    assert [" ".join(line.split()[:6]) for line in told] == [
-        "site.yml:4:23: option 'interval' of ticks.interval.a must",
-        "site.yml:5:56: option 'max_running' of ticks.interval.b must",
-        "site.yml:6:9: ticks.interval.c needs the option 'interval'",
+    assert [str(problem) for problem in raised.value.problems] == [
+        "site.yml:4:23: option 'interval' of ticks.interval.a must be a number of at least 0 (s), not -1",
+        "site.yml:5:56: option 'max_running' of ticks.interval.b must be a number of at least 1, not 0",
+        "site.yml:6:9: ticks.interval.c: when is a tick due? – add interval: seconds, or cron: an expression",
+        "site.yml:7:9: ticks.interval.d: interval and cron exclude each other – remove one",
+        "site.yml:8:9: ticks.interval.e: an interval has no time zone – remove timezone, or write cron instead",
+        "site.yml:9:9: ticks.interval.f: a jitter of 1.5 s is longer than the interval – make it less",
+        "site.yml:10:42: timezone must be the name of a time zone, such as Europe/Oslo, not 'Europe/Olso'"
+        " – did you mean 'Europe/Oslo'?",
     ]
