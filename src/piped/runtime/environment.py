@@ -69,6 +69,8 @@ class RuntimeEnvironment:
         self.options: dict[type, Any] = {}
         #: The resource paths that will be registered, as far as providers say so before they are configured.
         self.offered: Collection[str] = ()
+        #: What live tests found; whoever runs tests adds to it.
+        self.reports: list[Any] = []
         #: Replaced by whoever runs the process.
         self.ask_for_stop: Callable[[], object] = self.application.stopService
 
