@@ -1,7 +1,6 @@
 """examples/quickstart.yaml as its users see it: a webhook inbox that loses nothing."""
 
 import html
-import shutil
 import time
 
 import pytest
@@ -71,21 +70,21 @@ def test_the_page_shows_the_newest_hooks_and_escapes_them(inbox):
 
 
 def test_the_drawing_shows_every_pipeline(inbox):
-    """The service draws its own pipelines: as a picture with Graphviz, as text without."""
+    """The service draws its own pipelines as a picture."""
     drawing = inbox.get("/pipelines")
-    kind = "image/svg+xml" if shutil.which("dot") else "text/plain"
-    assert (drawing.code, drawing.headers["content-type"].split(";")[0]) == (200, kind)
+    assert (drawing.code, drawing.headers["content-type"]) == (200, "image/svg+xml")
     told = html.unescape(drawing.body)
     assert all(name in told for name in ("hooks", "receive", "check and keep", "write-web-response"))
 
 
-def test_without_graphviz_the_drawing_is_text(tmp_path, monkeypatch):
-    """A machine without Graphviz gets the drawing as text, and no error."""
+def test_without_graphviz_the_browser_draws(tmp_path, monkeypatch):
+    """A machine without Graphviz gives a picture that draws itself, and no error."""
     monkeypatch.setenv("PATH", "/nowhere")
     with Running(QUICKSTART, *ANY_PORT, cwd=tmp_path) as inbox:
         drawing = inbox.get("/pipelines")
-    assert (drawing.code, drawing.headers["content-type"]) == (200, "text/plain; charset=utf-8")
+    assert (drawing.code, drawing.headers["content-type"]) == (200, "image/svg+xml")
     assert "write-web-response" in drawing.body
+    assert "<script>" in drawing.body
 
 
 def test_a_clean_restart_loses_nothing(tmp_path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+from piped.ground.dot import quoted
 from piped.pipelines.graph import Graph
 from piped.pipelines.processor import Processor
 
@@ -20,13 +21,13 @@ def dot(graphs: Graph | Iterable[Graph]) -> str:
     """
     many = [graphs] if isinstance(graphs, Graph) else list(graphs)
     title = graphs.name if isinstance(graphs, Graph) else "pipelines"
-    lines = [f"digraph {_quoted(title)} {{", f"    tooltip={_quoted(NOTE)};", "    node [shape=box];"]
+    lines = [f"digraph {quoted(title)} {{", f"    tooltip={quoted(NOTE)};", "    node [shape=box];"]
     for number, graph in enumerate(many):
         body = [*_dot_nodes(graph), *_dot_edges(graph)]
         if isinstance(graphs, Graph):
             lines += [f"    {line}" for line in body]
         else:
-            lines += [f"    subgraph cluster_{number} {{", f"        label={_quoted(graph.name)};"]
+            lines += [f"    subgraph cluster_{number} {{", f"        label={quoted(graph.name)};"]
             lines += [*(f"        {line}" for line in body), "    }"]
     return "\n".join([*lines, "}"]) + "\n"
 
@@ -34,7 +35,7 @@ def dot(graphs: Graph | Iterable[Graph]) -> str:
 def _dot_nodes(graph: Graph) -> Iterator[str]:
     colors = _colors(graph)
     for step, lines in _labels(graph).items():
-        label, color = _quoted("\n".join(lines)), _quoted(colors[step])
+        label, color = quoted("\n".join(lines)), quoted(colors[step])
         yield f"{_dot_id(graph, step)} [label={label}, color={color}];"
 
 
@@ -47,13 +48,7 @@ def _dot_edges(graph: Graph) -> Iterator[str]:
 
 
 def _dot_id(graph: Graph, step: Processor) -> str:
-    return _quoted(f"{graph.name}/{step.id}")
-
-
-def _quoted(text: str) -> str:
-    """A text between quotes; in dot a backslash begins an escape, and a line ends with `\\n`."""
-    escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("\r", "").replace("\n", "\\n")
-    return f'"{escaped}"'
+    return quoted(f"{graph.name}/{step.id}")
 
 
 def mermaid(graphs: Graph | Iterable[Graph]) -> str:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
-from piped import Path, Processor, RuntimeEnvironment
+from piped import InputOutputProcessor, Path, Processor, RuntimeEnvironment
+from piped.pipelines import trace_drawing
 from piped.pipelines.drawing import dot, mermaid, text
+from piped.pipelines.handovers import Handover
 from piped.pipelines.processor import Baton
 
 
@@ -62,3 +64,39 @@ class DiagramDependencies(_Drawing):
 
     def draw(self) -> str:
         return self._environment.dependency_manager.get_dot()
+
+
+class DiagramTrace(InputOutputProcessor):
+    """Draw the way of a baton that was traced, in the language of Graphviz.
+
+    What `run-pipeline` puts at its `trace_path` is drawn as edges that are numbered in the order of the steps, with a
+    frame around each pipeline. Their colour is the time spent in the step before them: green for little, red for
+    much. An edge to an error consumer is dashed red, one where a failure climbs dashed pink, a result is a diamond,
+    and what was not used is dotted. The first 300 steps get numbers.
+
+    Args:
+        show_unused_processors: draw also the processors that the baton did not come to.
+
+    Example:
+        - set-value: {path: n, value: 5}
+        - run-pipeline: {pipeline: .square, input_path: n, trace_path: trace}
+        - diagram-trace: {}
+    """
+
+    name = "diagram-trace"
+
+    def __init__(
+        self,
+        show_unused_processors: bool = True,
+        input_path: Path = "trace",
+        output_path: Path | None = "dot",
+        **options: Any,
+    ) -> None:
+        super().__init__(input_path=input_path, output_path=output_path, **options)
+        self._show_unused = show_unused_processors
+
+    def configure(self, runtime_environment: RuntimeEnvironment) -> None:
+        self._graphs = runtime_environment.graphs
+
+    def process_input(self, input: list[Handover], baton: Baton) -> str:
+        return trace_drawing.dot(input, self._graphs, self._show_unused)

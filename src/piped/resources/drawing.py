@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Container, Iterable
 
+from piped.ground.dot import quoted
 from piped.resources.readiness import Name, Readiness
 
 
@@ -22,13 +23,8 @@ def dot(
     for name, node in ids.items():
         shape = "ellipse" if name in resolved else "doublecircle"
         colour = "green" if readiness.is_ready(name) else "red"
-        lines.append(f"    {node} [label={_quoted(label(name))}, shape={shape}, color={colour}];")
+        lines.append(f"    {node} [label={quoted(label(name))}, shape={shape}, color={colour}];")
     for name, node in ids.items():
         style = "color=green, style=solid" if readiness.is_ready(name) else "color=red, style=dotted"
         lines += [f"    {node} -> {ids[consumer]} [{style}];" for consumer in readiness.consumers(name)]
     return "\n".join([*lines, "}", ""])
-
-
-def _quoted(text: str) -> str:
-    escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
-    return f'"{escaped}"'

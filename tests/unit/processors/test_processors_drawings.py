@@ -29,3 +29,28 @@ def test_the_dependencies_are_drawn(site: SiteOf) -> None:
     [dot] = running.run({})
     assert dot.startswith("digraph")
     assert "context.users" in dot
+
+
+TRACED = """
+    pipelines:
+      main:
+        - run-pipeline: {pipeline: inner, trace_path: trace}
+        - diagram-trace: OPTIONS
+      inner: [lambda-decider: {lambda: 'baton: 0', consumers: [passthrough, log: {message: unused}]}]
+"""
+
+
+def test_a_trace_is_drawn(site: SiteOf) -> None:
+    """What run-pipeline has traced becomes a drawing, with what the baton did not come to."""
+    [baton] = site(TRACED.replace("OPTIONS", "{}")).run({})
+    assert baton["dot"].startswith("digraph trace")
+    assert '"inner/lambda-decider-1" -> "inner/passthrough-1" [id="baton_1"' in baton["dot"]
+    assert '"inner/log-1" [label="log-1", style="rounded,dotted"' in baton["dot"]
+
+
+def test_a_trace_is_drawn_without_what_was_not_used(site: SiteOf) -> None:
+    """`show_unused_processors: false` leaves out what the baton did not come to; paths can be chosen."""
+    running = site(TRACED.replace("OPTIONS", "{show_unused_processors: false, output_path: ''}"))
+    [drawing] = running.run({})
+    assert "passthrough-1" in drawing
+    assert "log-1" not in drawing
