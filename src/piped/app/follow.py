@@ -144,7 +144,7 @@ async def _started(tracing: Coroutine[Any, Any, int], environment: RuntimeEnviro
     except CancelledError:
         click.echo("stopped before its end", err=True)
     except PipedError as error:
-        click.echo(f"{told(error)}{f' – {error.hint}' if error.hint else ''}", err=True)
+        click.echo(told(error), err=True)
     except Exception as error:
         logger.critical("the start failed: %s", told(error), exc_info=error)
     finally:

@@ -97,8 +97,11 @@ def traceback_of(error: BaseException) -> str:
 
 
 def told(error: BaseException | None, with_notes: bool = True) -> str:
-    """An exception in one line: its type, its text, and where in which pipeline it happened."""
-    text = error.msg if isinstance(error, PipedError) else str(error)
+    """An exception in one line: its type, its text, what to do, and where in which pipeline it happened."""
+    text = str(error)
+    if isinstance(error, PipedError):
+        detail = " ".join((error.detail or "").split())
+        text = f"{error.msg}{f': {detail}' if detail else ''}{f' – {error.hint}' if error.hint else ''}"
     name = type(error).__name__
     notes = "; ".join(getattr(error, "__notes__", ())) if with_notes else ""
     return f"{name}: {text}".rstrip(": ") + (f" ({notes})" if notes else "")

@@ -170,11 +170,12 @@ def test_a_traceback_without_the_framework_keeps_its_order() -> None:
 
 
 def test_an_error_of_piped_is_told_in_its_words() -> None:
-    """The message and not the whole form of Piped's errors is in the first line."""
+    """A failure is told in one line, what to do included."""
 
     class Case(StatusTestCase):
         def statustest_it(self) -> None:
             pass
 
     error = NotReadyError("it is not ready", "needed by me", "wait")
-    assert told_failure(Case("statustest_it"), error).split(": ", 1)[1] == "NotReadyError: it is not ready"
+    told = told_failure(Case("statustest_it"), error).split(": ", 1)[1]
+    assert told == "NotReadyError: it is not ready: needed by me – wait"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import textwrap
 from pathlib import Path
 
@@ -22,9 +21,6 @@ pipelines:
   square: [eval-lambda: {lambda: 'n: n ** 2'}]
   main:
 """
-
-#: The program that some processors start.
-PROGRAMS = {"render-dot": "dot"}
 
 
 class Interval:
@@ -50,8 +46,6 @@ def test_every_processor_says_what_it_does(name: str) -> None:
 @pytest.mark.usefixtures("capsys")  # no terminal is in sight, so that nothing stops to ask a person
 def test_every_example_runs(name: str, example: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What the documentation shows can be copied into a pipeline, and a baton goes through it."""
-    if name in PROGRAMS and not shutil.which(PROGRAMS[name]):
-        pytest.skip(f"{PROGRAMS[name]} is not installed")
     monkeypatch.chdir(tmp_path)  # where files are made
     file = tmp_path / "site.yml"
     file.write_text(SURROUNDINGS + textwrap.indent(example, "    "))
