@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -11,7 +11,8 @@ from twisted.python.failure import Failure
 
 from piped.config.gathering import gather_text
 from piped.ground.errors import ConfigurationError
-from piped.runtime.assembly import check, configure
+from piped.resources.offers import ResourceManager, ResourceProvider
+from piped.runtime.assembly import Assembly, check, configure
 from piped.runtime.environment import RuntimeEnvironment
 
 Baton = Any
@@ -42,19 +43,38 @@ class Stage:
         resources: Mapping[str, Any] | None = None,
         environ: Mapping[str, str] | None = None,
     ) -> None:
-        #: Moves the time: `stage.clock.advance(seconds)`.
-        self.clock = Clock()
         gathered = gather_text(configuration, "<test>", environ=environ or {})
         assembly = check(gathered, environ or {}, processors, resources or ())
         if assembly.errors:
             raise ConfigurationError(problems=assembly.errors)
-        self.environment = RuntimeEnvironment(assembly.document, reactor=self.clock, wall_clock=self.clock.seconds)
-        self._provided = _Provided(resources or {})
-        for path in self._provided.resources:
-            self.environment.resource_manager.register(path, self._provided)
+        self._set(assembly, Clock(), resources or {}, ResourceManager())
+
+    @classmethod
+    def of(cls, assembly: Assembly, clock: Clock, resources: Mapping[str, Any]) -> Stage:
+        """A stage for a configuration that was checked, and is used on no other.
+
+        Args:
+            clock: the time; its seconds are those since 1970 as well.
+            resources: as for a Stage; they take the place of what the configuration offers at the same path.
+
+        Raises:
+            ConfigurationError: something cannot be configured.
+        """
+        stage = cls.__new__(cls)
+        stage._set(assembly, clock, resources, _Preferring(resources))
+        return stage
+
+    def _set(self, assembly: Assembly, clock: Clock, resources: Mapping[str, Any], offers: ResourceManager) -> None:
+        #: Moves the time: `stage.clock.advance(seconds)`.
+        self.clock = clock
+        environment = self.environment = RuntimeEnvironment(reactor=clock, wall_clock=clock.seconds)
+        environment.resource_manager = environment.dependency_manager.resource_manager = offers
+        self._provided = _Provided(resources)
+        for path in resources:
+            ResourceManager.register(offers, path, self._provided)
         #: What was asked for by `get`, by its path.
         self._wanted: dict[str, Any] = {}
-        problems = configure(assembly, self.environment)
+        problems = configure(assembly, environment)
         if problems:
             raise ConfigurationError(problems=problems)
 
@@ -116,6 +136,22 @@ class Stage:
         """
         self._provided.lose(path, reason)
 
+    def unasked(self) -> list[str]:
+        """The paths of those `resources` that nobody has asked for."""
+        return [path for path in self._provided.paths if path not in self._provided.asked]
+
+
+class _Preferring(ResourceManager):
+    """The offers of a configuration, where some paths are taken: whoever else offers them is passed over."""
+
+    def __init__(self, taken: Collection[str]) -> None:
+        super().__init__()
+        self._taken = taken
+
+    def register(self, path: str, provider: ResourceProvider) -> None:
+        if path not in self._taken:
+            super().register(path, provider)
+
 
 class _Provided:
     """The provider of what a test stands in for."""
@@ -123,9 +159,12 @@ class _Provided:
     def __init__(self, resources: Mapping[str, Any]) -> None:
         #: What is there, by its path; those that are lost are missing.
         self.resources = dict(resources)
+        self.paths = list(resources)
+        self.asked: set[str] = set()
         self._consumers: dict[str, list[Any]] = {path: [] for path in resources}
 
     def add_consumer(self, dependency: Any) -> None:
+        self.asked.add(dependency.provider)
         self._consumers[dependency.provider].append(dependency)
         if dependency.provider in self.resources:
             dependency.on_resource_ready(self.resources[dependency.provider])

@@ -5,8 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from twisted.internet.task import Clock
 
 from piped import ConfigurationError, NotReadyError, Processor, UnprovidedResourceError, processor
+from piped.config.gathering import gather_text
+from piped.runtime.assembly import check
 from piped.testing import Stage
 
 
@@ -157,3 +160,16 @@ def test_services_start_when_the_test_says_so() -> None:
     stage.clock.advance(0)
     stage.clock.advance(10)
     assert [baton["delta"] for baton in batons] == [100, 10]
+
+
+def test_a_stage_can_be_set_for_a_configuration_that_was_checked() -> None:
+    """What stands in takes the place of what the configuration offers there; who is never asked can be told."""
+    text = "contexts: {users: [Ada]}\npipelines: {main: [fetch-context: {context: users}]}"
+    clock = Clock()
+    clock.advance(5)
+    assembly = check(gather_text(text, "site.yaml", environ={}), {})
+    stage = Stage.of(assembly, clock, {"context.users": ["Bo"], "context.usrs": []})
+    assert stage.run("main", {}) == [{"users": ["Bo"]}]
+    assert stage.unasked() == ["context.usrs"]
+    assert stage.environment.reactor is stage.clock is clock
+    assert stage.environment.wall_clock() == 5

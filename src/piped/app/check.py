@@ -7,6 +7,8 @@ import sys
 import click
 
 from piped.app.loading import CANNOT_RUN, Settings, checked, counted, enter, mistakes, settings_options, tell
+from piped.cases.reading import read_cases
+from piped.ground.errors import in_order
 
 
 @click.command()
@@ -27,8 +29,9 @@ def check(settings: Settings, files: tuple[str, ...]) -> None:
     failed = False
     for file in files:
         assembly = checked(file, settings)
-        tell(assembly.problems, settings)
-        failing = mistakes(assembly.problems, settings)
+        problems = in_order([*assembly.problems, *read_cases(assembly)[1]])
+        tell(problems, settings)
+        failing = mistakes(problems, settings)
         failed |= bool(failing)
         click.echo(
             f"{file}: {counted(failing, 'problem') if failing else 'ok'}, {counted(assembly.graphs, 'pipeline')}"

@@ -5,17 +5,17 @@ from __future__ import annotations
 import json
 import logging
 import sys
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Coroutine, Iterator
 from typing import Any
 
 import click
-from twisted.internet.defer import CancelledError, Deferred, maybeDeferred
+from twisted.internet.defer import CancelledError, maybeDeferred
 from twisted.python.failure import Failure
 
 from piped.app import garbage, reactors
+from piped.app.errands import run_errand
 from piped.app.loading import CANNOT_RUN, Settings, checked, enter, load, settings_options, start_logging
 from piped.app.process import environment_of
-from piped.app.signals import listen_to_signals
 from piped.ground.errors import PipedError, did_you_mean
 from piped.pipelines import drawing
 from piped.pipelines.graph import Graph
@@ -119,22 +119,12 @@ def trace(settings: Settings, file: str, pipeline: str, baton: Any, wait: float)
     name = _graph(assembly, pipeline).name
     environment = environment_of(assembly, reactor, settings.is_debugging)
     garbage.resume()
-    sys.exit(_outcome(reactor, lambda: _started(_trace(assembly, environment, name, baton, wait), environment)))
-
-
-def _outcome(reactor: Any, work: Callable[[], Coroutine[Any, Any, int]]) -> int:
-    """Run the reactor until some work is done; gives its exit code. A signal cancels it, and is waited for."""
-    exit_codes: list[int] = []
-
-    def begin() -> None:
-        listen_to_signals(reactor, lambda _: working.cancel())  # in a later turn, even if it comes at once
-        working = Deferred.fromCoroutine(work())
-        working.addCallback(exit_codes.append).addBoth(lambda _: reactor.stop())
-
-    # Not callWhenRunning: that comes before asyncio's loop runs.
-    reactor.callLater(0, begin)
-    reactor.run()
-    return exit_codes[0] if exit_codes else 1  # a signal may come before the work begins
+    try:
+        code = run_errand(reactor, lambda: _started(_trace(assembly, environment, name, baton, wait), environment))
+    except CancelledError:
+        click.echo("stopped before its end", err=True)
+        code = 1
+    sys.exit(code)
 
 
 async def _started(tracing: Coroutine[Any, Any, int], environment: RuntimeEnvironment) -> int:
@@ -142,7 +132,7 @@ async def _started(tracing: Coroutine[Any, Any, int], environment: RuntimeEnviro
     try:
         return await tracing
     except CancelledError:
-        click.echo("stopped before its end", err=True)
+        raise
     except PipedError as error:
         click.echo(told(error), err=True)
     except Exception as error:

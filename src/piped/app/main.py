@@ -14,6 +14,7 @@ from piped.app.check import check
 from piped.app.follow import draw, trace
 from piped.app.run import run
 from piped.app.show import list_, schema, show
+from piped.app.testing import test_
 from piped.ground.errors import did_you_mean
 
 _OURS = ("-h", "--help", "--version", "-v")
@@ -66,6 +67,7 @@ def command() -> None:
     Example:
         piped run site.yaml         start a service in the foreground
         piped check site.yaml       tell its mistakes, start nothing
+        piped test site.yaml        run the tests that it holds
         piped show eval-lambda      read about a processor
         piped -nc site.yaml         as Piped 0.7 was called
 
@@ -75,7 +77,7 @@ def command() -> None:
     """
 
 
-for verb in (run, check, list_, show, schema, draw, trace):
+for verb in (run, check, test_, list_, show, schema, draw, trace):
     command.add_command(verb)
 
 

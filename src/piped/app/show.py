@@ -9,12 +9,14 @@ import sys
 import click
 
 from piped.app.loading import Settings, catalog_of, settings_options
+from piped.cases.notation import Case
 from piped.catalog.catalog import Catalog
 from piped.catalog.discovery import discover
 from piped.ground.errors import did_you_mean
-from piped.runtime.assembly import FRAMEWORK
+from piped.runtime.assembly import FRAMEWORK, TESTS
 from piped.spec.pages import list_line, processor_page, section_page
 from piped.spec.schema import configuration_schema
+from piped.spec.spec import Spec
 
 _conf = click.option(
     "-c", "--conf", type=click.Path(), metavar="FILE", help="Also what the bundles of this configuration hold."
@@ -79,13 +81,14 @@ def show(settings: Settings, name: str, conf: str | None) -> None:
 
 
 def _known(catalog: Catalog) -> list[str]:
-    return [*catalog.processors, *(entry.section for entry in catalog.providers if entry.section)]
+    return [*catalog.processors, *(entry.section for entry in catalog.providers if entry.section), TESTS]
 
 
 def _pages(catalog: Catalog, name: str) -> list[str]:
     columns = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
     entry = catalog.find_processor(name)
     pages = [processor_page(name, entry.spec, columns)] if entry else []
+    pages += [section_page(TESTS, Spec.of(Case), list[Case], columns)] if name == TESTS else []
     return pages + [
         section_page(provider.section, provider.spec, provider.shape, columns)
         for provider in catalog.providers
@@ -105,4 +108,5 @@ def schema(settings: Settings, conf: str | None) -> None:
         # and as the first line of a configuration:
         # yaml-language-server: $schema=piped.schema.json
     """
-    click.echo(json.dumps(configuration_schema(catalog_of(conf, settings), FRAMEWORK), indent=2, ensure_ascii=False))
+    shapes = FRAMEWORK | {TESTS: list[Case]}
+    click.echo(json.dumps(configuration_schema(catalog_of(conf, settings), shapes), indent=2, ensure_ascii=False))

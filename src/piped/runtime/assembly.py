@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+
+from twisted.application.service import IService
 
 from piped.catalog.catalog import Catalog, ProviderEntry
 from piped.catalog.discovery import discover
 from piped.config.document import Document
 from piped.config.gathering import Gathered
+from piped.config.nodes import shown
 from piped.ground.errors import ConfigurationError, Mark, Problem, ResourceError, in_order
 from piped.ground.units import Seconds
 from piped.pipelines.compiling import compile_pipelines
 from piped.pipelines.graph import Graph
 from piped.runtime.environment import RuntimeEnvironment
-from piped.runtime.services import PipedService
 from piped.runtime.unknown import offered_resources, unknown_resources, unknown_sections
 from piped.spec.checking import Checker
 
@@ -43,6 +46,8 @@ FRAMEWORK: dict[str, Any] = {
     "runmodes": dict[str, Any],
     "service_name": str,
 }
+#: The top-level key that `piped test` reads: what is wrong there keeps no service from running.
+TESTS = "tests"
 
 
 @dataclass(slots=True, eq=False)
@@ -77,7 +82,7 @@ def check(
     Imports the bundles that the configuration names; configures, opens and starts nothing.
 
     Args:
-        plugins: marked functions and classes that the configuration may use besides what is found.
+        plugins: functions and classes that the configuration may use besides what is found.
         resources: paths that somebody will register besides the providers of the configuration.
     """
     document = Document(gathered.root, environ=environ, used=gathered.used)
@@ -98,7 +103,7 @@ def check(
             options[entry] = checker.value(entry.shape, section, owner=entry.section)
     offered = {*resources, *offered_resources(options)}
     found = [*gathered.problems, *problems, *_not_told(checker.problems, problems)]
-    found += unknown_sections(gathered.root, catalog, FRAMEWORK, gathered.used)
+    found += unknown_sections(gathered.root, catalog, [*FRAMEWORK, TESTS], gathered.used)
     found += unknown_resources(checker.references, options, offered, catalog, graphs)
     return Assembly(document, catalog, graphs, options, offered, framework, in_order(found))
 
@@ -112,8 +117,9 @@ def _not_told(problems: Sequence[Problem], told: Sequence[Problem]) -> list[Prob
 def configure(assembly: Assembly, environment: RuntimeEnvironment) -> list[Problem]:
     """Make and configure every provider, then resolve all dependencies; gives what could not be done.
 
-    Providers are configured in the order of their sections in the configuration; those without one come last. One that
-    is a PipedService starts and stops with the process, if it is enabled.
+    Providers are configured in the order of their sections in the configuration; those without one come last, services
+    that nobody has marked among them. A service that says it is enabled starts and stops with the process, unless it
+    has found a parent.
     """
     environment.configuration_manager = assembly.document
     environment.catalog = assembly.catalog
@@ -125,7 +131,7 @@ def configure(assembly: Assembly, environment: RuntimeEnvironment) -> list[Probl
             provider = entry.factory()
             environment.options[entry.factory] = assembly.options.get(entry)
             provider.configure(environment)
-            if isinstance(provider, PipedService) and provider.parent is None and provider.is_enabled():
+            if _is_to_be_started(provider):
                 provider.setServiceParent(environment.application)
         except (ConfigurationError, ResourceError) as error:
             problems += _told(error, _place_of(entry, assembly.document))
@@ -140,6 +146,12 @@ def configure(assembly: Assembly, environment: RuntimeEnvironment) -> list[Probl
     return in_order(problems)
 
 
+def _is_to_be_started(provider: Any) -> bool:
+    """Whether it is a service that asks to be started, and that nobody starts yet."""
+    is_free = IService.providedBy(provider) and provider.parent is None
+    return is_free and hasattr(provider, "is_enabled") and provider.is_enabled()
+
+
 def _in_order_of_writing(assembly: Assembly) -> list[ProviderEntry]:
     order = {section: position for position, section in enumerate(assembly.document.root.value)}
     used = [entry for entry in assembly.catalog.providers if entry in assembly.options or entry.section is None]
@@ -147,8 +159,15 @@ def _in_order_of_writing(assembly: Assembly) -> list[ProviderEntry]:
 
 
 def _place_of(entry: ProviderEntry, document: Document) -> Mark | None:
+    """Where the section of a provider is written; of one that has none, the class."""
     node = document.node(entry.section) if entry.section else None
-    return node.named_at if node is not None else None
+    if node is not None:
+        return node.named_at
+    try:
+        file, (_, line) = inspect.getfile(entry.factory), inspect.getsourcelines(entry.factory)
+    except (OSError, TypeError):  # made in a prompt, or where there are no sources
+        return None
+    return Mark(shown(file), line, 1)
 
 
 def _told(error: ConfigurationError | ResourceError, where: Mark | None = None) -> list[Problem]:

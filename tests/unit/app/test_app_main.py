@@ -2,7 +2,7 @@
 
 import pytest
 
-VERBS = ["run", "check", "list", "show", "schema", "draw", "trace"]
+VERBS = ["run", "check", "test", "list", "show", "schema", "draw", "trace"]
 
 
 def test_without_arguments_the_help_is_shown(piped):

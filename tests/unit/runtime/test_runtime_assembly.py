@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import inspect
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from twisted.application.service import MultiService, Service
+from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
 from piped import (
@@ -23,6 +26,7 @@ from piped import (
 )
 from piped.catalog.catalog import ProviderEntry
 from piped.config.gathering import gather_text
+from piped.config.nodes import shown
 from piped.ground.errors import ResourceError
 from piped.runtime.assembly import Assembly, check, configure
 
@@ -415,6 +419,111 @@ def test_a_service_starts_with_the_process_if_it_is_enabled(enabled: str, notes:
     assert service.notes == notes
     environment.application.stopService()
     assert not service.running
+
+
+def test_a_service_needs_neither_mark_nor_section() -> None:
+    """It reads what it likes of the configuration; a disabled one is configured, and never started."""
+    for enabled, notes in ((True, ["run"]), (False, [])):
+        environment, problems = configured(f"mine: {{enabled: {enabled}}}".lower(), Noted)
+        service: Any = environment.resource_manager.get_provider_or_fail("noted")
+        assert problems == []
+        environment.application.startService()
+        assert service.notes == notes
+        assert service.running == enabled
+
+
+class Ended(Service):
+    """A service as Twisted knows it, which takes its time to stop; it notes all that is done to it."""
+
+    notes: list[str] = []
+    stopping: list[Deferred[None]] = []
+
+    def configure(self, runtime_environment: RuntimeEnvironment) -> None:
+        self.notes.append(f"configure {type(self).__name__}")
+
+    def is_enabled(self) -> bool:
+        return True
+
+    def startService(self) -> None:
+        super().startService()
+        self.notes.append(f"start {type(self).__name__}")
+
+    def stopService(self) -> Deferred[None]:
+        super().stopService()
+        self.notes.append(f"stop {type(self).__name__}")
+        self.stopping.append(Deferred())
+        return self.stopping[-1]
+
+
+class EndedToo(Ended):
+    """Another one."""
+
+
+def test_services_start_in_order_and_stop_in_reverse() -> None:
+    """The last to start is the first that hears of the stop, and the stop waits for all of them."""
+    Ended.notes.clear()
+    Ended.stopping.clear()
+    environment, _ = configured("", Ended, EndedToo)
+    environment.application.startService()
+    stopped = environment.application.stopService()
+    assert stopped is not None
+    assert Ended.notes == [
+        f"{what} {name}"
+        for what, name in [
+            ("configure", "Ended"),
+            ("configure", "EndedToo"),
+            ("start", "Ended"),
+            ("start", "EndedToo"),
+            ("stop", "EndedToo"),
+            ("stop", "Ended"),
+        ]
+    ]
+    for stopping in Ended.stopping:
+        assert not stopped.called
+        stopping.callback(None)
+    assert stopped.called
+
+
+def test_a_service_that_has_a_parent_is_left_there() -> None:
+    """Who has put himself somewhere in `configure` is not started a second time."""
+
+    class Elsewhere(Noted):
+        def configure(self, runtime_environment: RuntimeEnvironment) -> None:
+            super().configure(runtime_environment)
+            self.setServiceParent(elsewhere)
+
+    elsewhere = MultiService()
+    environment, _ = configured("", Elsewhere)
+    assert list(elsewhere) == [environment.resource_manager.get_provider_or_fail("noted")]
+    assert list(environment.application) == []
+
+
+def test_a_provider_that_does_not_say_whether_it_is_enabled_starts_itself() -> None:
+    """A service of Twisted's kind decides in `configure` where it belongs, or that it does not run."""
+
+    @provider("mine")
+    class Mine(MultiService):
+        def configure(self, runtime_environment: RuntimeEnvironment) -> None:
+            """It is not needed today."""
+
+    environment, problems = configured("mine: 5", Mine)
+    assert (list(environment.application), problems) == ([], [])
+
+
+@pytest.mark.parametrize("method", ["configure", "is_enabled"])
+def test_what_a_service_without_a_section_cannot_do_is_told_at_its_class(method: str) -> None:
+    """There is no place in the configuration that could be named."""
+
+    def fails(self: Any, *environment: Any) -> bool:
+        raise ConfigurationError("this cannot be", hint="do that")
+
+    class Broken(PipedService):
+        """Its line is the one that is told."""
+
+    setattr(Broken, method, fails)
+    _, problems = configured("", Broken)
+    line = inspect.getsourcelines(Broken)[1]
+    assert problems == [f"{shown(__file__)}:{line}:1: this cannot be – do that"]
 
 
 def test_a_service_runs_with_its_dependencies() -> None:
