@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from piped.app.loading import Settings, catalog_of
+from piped.cases.notation import Case
 from piped.catalog.catalog import Catalog
+from piped.runtime.assembly import TESTS
 from piped.spec.pages import processor_page, section_page
+from piped.spec.spec import Spec
 
 FOLDER = Path(__file__).parent / "reference"
 
@@ -25,13 +28,13 @@ def pages() -> dict[str, str]:
     made = {
         f"processors/{name}.md": processor_page(name, entry.spec) for name, entry in sorted(catalog.processors.items())
     }
-    sections = sorted((entry.section, entry) for entry in catalog.providers if entry.section)
-    made |= {f"sections/{section}.md": section_page(section, entry.spec, entry.shape) for section, entry in sections}
-    return {"README.md": _index(catalog, [section for section, _ in sections])} | made
+    sections = {entry.section: (entry.spec, entry.shape) for entry in catalog.providers if entry.section}
+    sections = dict(sorted((sections | {TESTS: (Spec.of(Case), list[Case])}).items()))
+    made |= {f"sections/{section}.md": section_page(section, *what) for section, what in sections.items()}
+    return {"README.md": _index(catalog, {section: spec for section, (spec, _) in sections.items()})} | made
 
 
-def _index(catalog: Catalog, sections: Iterable[str]) -> str:
-    summaries = {entry.section: entry.spec.summary for entry in catalog.providers}
+def _index(catalog: Catalog, sections: Mapping[str, Spec]) -> str:
     lines = [
         "# Reference",
         "",
@@ -39,7 +42,7 @@ def _index(catalog: Catalog, sections: Iterable[str]) -> str:
         "",
         "## Sections of a configuration",
         "",
-        *_table("sections", ((section, summaries[section]) for section in sections)),
+        *_table("sections", ((section, spec.summary) for section, spec in sections.items())),
         "",
         "## Processors",
         "",

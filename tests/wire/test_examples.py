@@ -1,6 +1,7 @@
 """The examples do what they say."""
 
 import json
+import re
 
 import pytest
 from commands import EXAMPLES, piped
@@ -20,6 +21,16 @@ def test_the_tests_of_an_example_pass(name, tmp_path):
     """What an example says about itself in its tests is so."""
     done = piped("test", EXAMPLES / name, cwd=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_tests_of_the_readme_pass_as_shown(tmp_path):
+    """What the README shows of `piped test` is what it prints, but for the time."""
+    text = (EXAMPLES.parent / "README.md").read_text()
+    [configuration] = re.findall(r"```yaml\n(# greeting\.yaml\n.*?)```", text, re.DOTALL)
+    [shown] = re.findall(r"    \$ piped test greeting\.yaml\n((?:    .*\n)+)", text)
+    (tmp_path / "greeting.yaml").write_text(configuration)
+    printed = piped("test", "greeting.yaml", cwd=tmp_path).stdout
+    assert re.sub(r"\d+ ms", "", printed) == re.sub(r"\d+ ms", "", shown.replace("    ", ""))
 
 
 def test_the_files_of_an_example_are_written(tmp_path):
