@@ -1,0 +1,46 @@
+"""Backoff: how long to wait before the next try, ever longer while it does not help."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+
+from piped import Seconds
+
+#: The longest wait, unless the first one is longer already.
+LONGEST: Seconds = 60
+#: What has lasted that long did well: the next wait is the first one again.
+WELL: Seconds = 60
+#: After a first wait of 0 the second one is at least this.
+SHORTEST: Seconds = 0.1
+
+
+class Backoff:
+    """Gives the waits between tries: each twice the former, and up to a quarter more or less.
+
+    Args:
+        first: the first wait, and the one after a try that did well.
+        chance: a number from 0 to below 1, another one each time.
+
+    Example:
+        >>> backoff = Backoff(1, chance=lambda: 0.5)
+        >>> [backoff.next(lasted=0) for _ in range(8)]
+        [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 60.0, 60.0]
+        >>> backoff.next(lasted=3600)
+        1.0
+    """
+
+    def __init__(self, first: Seconds, chance: Callable[[], float] = random.random) -> None:
+        self.first, self._chance = first, chance
+        self._wait = first
+
+    def next(self, lasted: Seconds) -> Seconds:
+        """How long to wait now.
+
+        Args:
+            lasted: how long what is to be tried again has worked.
+        """
+        if lasted >= WELL:
+            self._wait = self.first
+        wait, self._wait = self._wait, min(max(2 * self._wait, SHORTEST), max(self.first, LONGEST))
+        return wait * (0.75 + self._chance() / 2)
