@@ -2,6 +2,10 @@
 
 import asyncio
 
+from hypothesis import settings
 from twisted.internet import asyncioreactor
 
 asyncioreactor.install(asyncio.new_event_loop())
+# A test must not fail because the machine is busy.
+settings.register_profile("piped", deadline=None)
+settings.load_profile("piped")
