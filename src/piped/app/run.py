@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -53,6 +54,7 @@ def _show_reactors(ctx: click.Context, _: Any, is_wanted: bool) -> None:
     help="How long a stop waits for what is running; closing down may take 2 s more."
     "  [default: 'drain' of the configuration, or 20]",
 )
+@click.option("--repl", "has_prompt", is_flag=True, help="Have a Python prompt inside the process: repl.enabled:true.")
 @click.option(
     "--help-reactors",
     is_flag=True,
@@ -71,6 +73,7 @@ def run(
     is_daemon: bool,
     pidfile: str | None,
     drain: float | None,
+    has_prompt: bool,
 ) -> None:
     """Run a configuration until it is stopped.
 
@@ -89,6 +92,10 @@ def run(
     file = _the_file(words, conf, script)
     if nodaemon and is_daemon:
         raise click.UsageError("-n and --daemon exclude each other")
+    if has_prompt:
+        if is_daemon:
+            raise click.UsageError("--repl and --daemon exclude each other: a prompt needs the terminal")
+        settings = replace(settings, overrides=(*settings.overrides, "repl.enabled:true"))
     logging = enter(settings)
     start_logging(settings, logging)
     default_pidfile = os.path.splitext(os.path.basename(file))[0] + ".pid"
