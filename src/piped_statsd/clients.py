@@ -6,6 +6,8 @@ import logging
 import random
 import socket
 from collections.abc import Callable, Sequence
+from functools import partial
+from threading import Thread
 from typing import Any
 
 from twisted.internet.abstract import isIPAddress, isIPv6Address
@@ -13,6 +15,7 @@ from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
 from twisted.internet.error import CannotListenError, MessageLengthError
 from twisted.internet.protocol import DatagramProtocol
 from twisted.internet.task import deferLater
+from twisted.python.failure import Failure
 
 from piped import ConfigurationError, PipedService, did_you_mean, told
 from piped_statsd.metrics import Metrics
@@ -36,7 +39,7 @@ class StatsdClient(Metrics, PipedService):
         name: what the configuration calls it.
         host: an address, or a name, which is looked up from time to time.
         uniform: a random number between two others.
-        look_up: as `socket.getaddrinfo`; called in a thread.
+        look_up: as `socket.getaddrinfo`, which it is by default, in a thread.
     """
 
     def __init__(
@@ -46,7 +49,7 @@ class StatsdClient(Metrics, PipedService):
         port: int,
         *,
         uniform: Callable[[float, float], float] = random.uniform,
-        look_up: Callable[..., Any] = socket.getaddrinfo,
+        look_up: Callable[..., Any] | None = None,
     ) -> None:
         super().__init__()
         self.setName(f"statsd.{name}")
@@ -118,8 +121,9 @@ class StatsdClient(Metrics, PipedService):
     async def _find_address(self) -> str:
         if isIPAddress(self.host) or isIPv6Address(self.host):
             return self.host
-        look_up = self.runtime_environment.in_thread(self._look_up, self.host, self.port, 0, socket.SOCK_DGRAM)
-        found = [(family == socket.AF_INET6, address[0]) for family, _, _, _, address in await look_up]
+        look_up = self._look_up or partial(_aside, self.runtime_environment.reactor, socket.getaddrinfo)
+        answer = await maybeDeferred(look_up, self.host, self.port, 0, socket.SOCK_DGRAM)
+        found = [(family == socket.AF_INET6, address[0]) for family, _, _, _, address in answer]
         # A name with both, such as localhost, is usually served by the older one.
         return str(min(found)[1])
 
@@ -151,6 +155,22 @@ class StatsdClient(Metrics, PipedService):
             self._socket, self._address = None, ""
         self._told.clear()
         return DeferredList(ending).addCallback(lambda _: None)
+
+
+def _aside(reactor: Any, function: Callable[..., Any], *arguments: Any) -> Deferred[Any]:
+    """Call something that may block for as long as it likes: no stop of the process waits for its thread."""
+
+    def work() -> None:
+        try:
+            outcome = function(*arguments)
+        except Exception as error:
+            outcome = Failure(error)
+        reactor.callFromThread(ended.callback, outcome)
+
+    ended: Deferred[Any] = Deferred()
+    # Not in the reactor's pool, which waits for its threads when the process stops.
+    Thread(target=work, name=f"{function.__name__} of statsd", daemon=True).start()
+    return ended
 
 
 class _Refusals(DatagramProtocol):

@@ -7,14 +7,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Final, Literal
 
-from annotated_types import Gt
+from annotated_types import Gt, Le
 from twisted.internet.defer import CancelledError
 from twisted.internet.task import deferLater
 
 from piped import (
     ConfigurationError,
     PipedDependencyService,
-    Port,
     Problem,
     ResourcePath,
     RuntimeEnvironment,
@@ -22,12 +21,13 @@ from piped import (
     provider,
     told,
 )
-from piped.ground.units import Located, Unit
+from piped.ground.units import Located, Meaning, Unit
 from piped_statsd.clients import StatsdClient, configured
 from piped_statsd.measuring import PROCESS, SOURCES, ProcessReporter, SourcesReporter
 
 logger = logging.getLogger(__name__)
 
+UDPPort = Annotated[int, Meaning("a UDP port"), Gt(0), Le(65535)]
 ReporterName = Literal["process", "sources"]
 #: What each reporter is made of, and the values that it knows.
 REPORTERS: Final[Mapping[str, tuple[type[ProcessReporter] | type[SourcesReporter], Iterable[str]]]] = {
@@ -46,7 +46,15 @@ class ClientOptions:
     """
 
     host: str = "localhost"
-    port: Port = 8125
+    port: UDPPort = 8125
+
+    def __post_init__(self) -> None:
+        try:
+            is_name = self.host.encode("idna") != b""
+        except UnicodeError:
+            is_name = False
+        if not is_name:
+            raise ConfigurationError(f"{self.host!r} is no name of a host", hint="write its name, or its address")
 
 
 @provider("statsd", dict[str, ClientOptions])

@@ -30,15 +30,17 @@ def line(name: str, value: float | str, kind: Kind, tags: Iterable[str] = (), sa
         b'left:0|g\\nleft:-3|g'
     """
     name = _NOT_IN_NAMES.sub("_", name)
-    written = _NOT_IN_NAMES.sub("_", value) if isinstance(value, str) else repr(value)
+    # The sign makes numbers of what only counts as one, such as True.
+    written = _NOT_IN_NAMES.sub("_", value) if isinstance(value, str) else str(+value)
     end = f"|{kind}"
     if sample_rate < 1:
         end += f"|@{sample_rate:g}"
     if tags:
+        tags = [tags] if isinstance(tags, str) else tags  # one that was meant as a list of its own
         end += "|#" + ",".join(_NOT_IN_TAGS.sub("_", tag) for tag in tags)
     # A gauge with a sign is one to add to; there is no other way to make it negative than from 0.
     first = f"{name}:0{end}\n" if kind == "g" and written.startswith("-") else ""
-    return f"{first}{name}:{written}{end}".encode()
+    return f"{first}{name}:{written}{end}".encode(errors="replace")
 
 
 class Outbox:

@@ -86,9 +86,7 @@ class CreateStatusTestReporter(Processor):
     ) -> None:
         super().__init__()
         self._kind = _reporter_class(reporter)
-        arguments = arguments or {}
-        self._paths = {name.removesuffix(_PATH): path for name, path in arguments.items() if name.endswith(_PATH)}
-        self._arguments = {name: value for name, value in arguments.items() if not name.endswith(_PATH)}
+        self._paths, self._arguments = _sorted_out(arguments or {})
         self._processor, self._output_path = processor, output_path
         self._last_report: Report | None = None
         try:
@@ -188,6 +186,18 @@ class ReportStatusTests(Processor):
         suite: Suite = self._dependency.get_resource()
         report = await suite.run() if self._run else suite.last_report or Report(self._suite)
         return self.get_resulting_baton(baton, self._output_path, report.as_mapping())
+
+
+def _sorted_out(arguments: Mapping[str, Any]) -> tuple[dict[str, str], dict[str, Any]]:
+    """The paths of those arguments that are looked up in the baton, and the other arguments."""
+    paths = {name.removesuffix(_PATH): path for name, path in arguments.items() if name.endswith(_PATH)}
+    others = {name: value for name, value in arguments.items() if not name.endswith(_PATH)}
+    for name, path in paths.items():
+        if not isinstance(path, str):
+            raise ConfigurationError(f"{name}{_PATH} must be a path in the baton, not {path!r}")
+        if name in others:
+            raise ConfigurationError(f"{name} and {name}{_PATH} exclude each other", hint="remove one of them")
+    return paths, others
 
 
 def _reporter_class(name: DottedName) -> type[Reporter]:

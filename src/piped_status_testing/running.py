@@ -41,7 +41,7 @@ class Call(BatonTask):
     ) -> None:
         super().__init__(context)
         self.context = context
-        self.is_late = False
+        self.is_late = self.is_cancelled = False
         self._function, self._clock, self._limit = function, clock, limit
         self._timer: Any = None
 
@@ -56,6 +56,11 @@ class Call(BatonTask):
         else:
             if value is not WAITING:
                 self.end(value)
+
+    def stop(self) -> None:
+        """Cancel it from outside, whatever comes of that."""
+        self.is_cancelled = True
+        super().stop()
 
     def settled(self, value: Any) -> None:
         self.end(value)
@@ -78,7 +83,7 @@ class Call(BatonTask):
     def _expire(self) -> None:
         self.is_late = True
         self._timer = self._clock.callLater(GRACE, self.end, None)
-        self.stop()
+        super().stop()
 
 
 class Runner:
@@ -104,8 +109,7 @@ class Runner:
     ) -> None:
         self._reporter, self._environment, self._clock = reporter, environment, environment.reactor
         self._timeout, self._namespace, self._dependencies = timeout, namespace, dependencies
-        #: The error of the call that was cancelled from outside.
-        self._cancelled: BaseException | None = None
+        self._is_cancelled = False
         #: In which the next call begins: it sees the context variables that the former one has set.
         self._context = copy_context()
 
@@ -125,14 +129,14 @@ class Runner:
         self._context = copy_context()
         unprepared = await self._call(case.setUpClass, case) if is_prepared else None
         for name in names:
-            if self._cancelled is None:
+            if not self._is_cancelled:
                 await self._run_test(case(name), unprepared)
         if is_prepared and unprepared is None:
             error = await self._call(case.tearDownClass, case)
             if error is not None:
                 self._reporter.add(case("tearDownClass"), "error", 0.0, error)
-        if self._cancelled is not None:
-            raise CancelledError("the run of status tests was cancelled") from self._cancelled
+        if self._is_cancelled:
+            raise CancelledError("the run of status tests was cancelled")
 
     async def _run_test(self, test: StatusTestCase, unprepared: BaseException | None) -> None:
         self._reporter.started(test)
@@ -144,7 +148,7 @@ class Runner:
             context_of_case = self._context
             error, after = await self._play(test)
             self._context = context_of_case
-        if self._cancelled is None:
+        if not self._is_cancelled:
             status = verdict(test, error)
             if after and status not in ("failure", "error"):
                 status, error = "error", after.pop(0)
@@ -158,7 +162,8 @@ class Runner:
         after = []
         error = await self._call(test.setUp, test, lambda: test.setUp(**self._arguments_of(test)))
         if error is None:
-            error = await self._call(getattr(test, test.method_name), test)
+            if not self._is_cancelled:
+                error = await self._call(getattr(test, test.method_name), test)
             after.append(await self._call(test.tearDown, test))
         while test.cleanups:
             after.append(await self._call(test.cleanups.pop(), test))
@@ -171,6 +176,8 @@ class Runner:
         if inspect.isgeneratorfunction(function):
             return TypeError(f"{function.__qualname__} would never run: decorate it with inlineCallbacks")
         limit = getattr(function, "timeout", None) or test.timeout or self._timeout
+        if not isinstance(limit, int | float) or not limit > 0:
+            return TypeError(f"timeout must be a number of seconds above 0, not {limit!r}")
         # A copy, as it may go on in the middle of the former call's end, which has entered its own.
         call = Call(calling or function, self._context.copy(), self._clock, limit)
         call.begin()
@@ -179,11 +186,11 @@ class Runner:
         except BaseException as error:
             if not call.done():  # it is the run that is being closed
                 raise
-            if call.stopped and not call.is_late:
-                self._cancelled = error
             return error
         finally:
             self._context = call.context
+            if call.is_cancelled:  # also when the test has gone on, as if nothing had happened
+                self._is_cancelled = True
         return None
 
     def _arguments_of(self, test: StatusTestCase) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
 from annotated_types import Gt
-from twisted.internet.defer import Deferred, DeferredList, succeed
+from twisted.internet.defer import CancelledError, Deferred, DeferredList, succeed
 from twisted.internet.task import deferLater
 
 from piped import (
@@ -20,12 +20,13 @@ from piped import (
     Seconds,
     Source,
     TimeoutError,  # noqa: A004 - the documented name
+    told,
 )
 from piped.ground.units import Unit
 from piped.resources.dependency import InstanceDependency
 from piped.runtime.awaiting import failure_of
 from piped_status_testing.reporters import LogReporter
-from piped_status_testing.reports import Report
+from piped_status_testing.reports import Report, Result
 from piped_status_testing.running import TIMEOUT, Call, Runner
 from piped_status_testing.statustest import NamedCases, statustests_of
 
@@ -144,7 +145,13 @@ class Suite:
             namespace=options.arguments,
             dependencies=self._dependencies,
         )
-        await runner.run(self._cases)
+        try:
+            await runner.run(self._cases)
+        except CancelledError:
+            raise
+        except Exception as error:  # of what tests are made of, such as a constructor
+            logger.error("%s broke off: %s", self.name, told(error), exc_info=error)
+            report.results.append(Result(self.name, "error", 0.0, f"the run broke off: {told(error)}"))
         report.finished = environment.wall_clock()
         reporter.done()
         replace_report(environment, self.last_report, report)
@@ -178,6 +185,7 @@ class SuiteService(PipedService):
 
     def __init__(self, suite: Suite) -> None:
         super().__init__()
+        self.setName(suite.name)
         self._suite = suite
 
     async def run(self) -> None:

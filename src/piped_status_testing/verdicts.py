@@ -29,8 +29,8 @@ def todo_of(test: StatusTestCase) -> tuple[tuple[type[BaseException], ...], str]
     todo = marked(test, "todo")
     if not todo:
         return None
-    if isinstance(todo, str):
-        return (BaseException,), todo
+    if not isinstance(todo, tuple):
+        return (BaseException,), str(todo)
     errors, reason = todo
     return (errors if isinstance(errors, tuple) else (errors,)), reason
 

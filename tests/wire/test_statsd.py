@@ -54,6 +54,29 @@ pipelines:
     assert received(server, "users") == "users:ada|s\n"
 
 
+def test_a_name_server_that_does_not_answer_keeps_nobody_from_stopping(tmp_path):
+    """A look-up that hangs is left behind."""
+    (tmp_path / "hanging.py").write_text(
+        """
+import logging
+import socket
+import time
+
+def getaddrinfo(*arguments):
+    logging.warning("looking up")
+    time.sleep(600)
+
+socket.getaddrinfo = getaddrinfo
+"""
+    )
+    (tmp_path / "site.yaml").write_text(
+        "statsd: {default: {host: metrics.example}}\nplugins: {bundles: {mine: [hanging]}}\n"
+    )
+    with Running("site.yaml", cwd=tmp_path) as service:
+        service.wait_for("looking up")
+        assert service.stop() == 0
+
+
 def test_a_server_that_is_not_there_disturbs_nobody(tmp_path):
     """One warning, and the service runs and stops."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as unused:

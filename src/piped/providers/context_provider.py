@@ -231,13 +231,18 @@ def _replace(file: str, content: bytes) -> None:
     temporary = f"{file}.new"
     with suppress(FileNotFoundError):
         os.remove(temporary)  # of a process that died
-    with open(temporary, "xb") as new:
-        with suppress(FileNotFoundError):
-            shutil.copymode(file, temporary)  # before anything is in it that not everybody may read
-        new.write(content)
-        new.flush()
-        os.fsync(new.fileno())
-    os.replace(temporary, file)
+    try:
+        with open(temporary, "xb") as new:
+            with suppress(FileNotFoundError):
+                shutil.copymode(file, temporary)  # before anything is in it that not everybody may read
+            new.write(content)
+            new.flush()
+            os.fsync(new.fileno())
+        os.replace(temporary, file)
+    except OSError:
+        with suppress(OSError):
+            os.remove(temporary)  # else a part of it would take what is left of a full disk
+        raise
     folder = os.open(os.path.dirname(file), os.O_RDONLY)
     try:
         os.fsync(folder)  # else the name may still be the old file's after a power cut

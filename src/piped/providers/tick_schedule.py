@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime, tzinfo
+from datetime import UTC, datetime, timedelta, tzinfo
 from typing import TYPE_CHECKING, Protocol
 from zoneinfo import ZoneInfo, available_timezones
 
@@ -63,7 +63,7 @@ class Cron:
     A moment that does not exist as the clocks go forward comes right after the gap; one that exists twice as they go
     back comes the first time only. What recurs within the hour, as minute or hour begin with `*`, goes on through both.
 
-    Source: cron(8) of Debian, on daylight saving time; cronsim follows it.
+    Source: cron(8) of Debian, on daylight saving time.
     """
 
     expression: str
@@ -87,10 +87,29 @@ class Cron:
     def _after(self, moment: float) -> Iterator[float]:
         from cronsim import CronSim  # in an extra: needed, and imported, only where there is a cron expression
 
-        for found in CronSim(self.expression, datetime.fromtimestamp(moment, self.zone)):
-            # In the second of two equal hours it begins with moments of the first one.
-            if (seconds := found.timestamp()) > moment:
+        begin = datetime.fromtimestamp(moment, self.zone)
+        if not self._recurs:
+            # By the clock on the wall alone; cronsim's own care for its changes ends where there are seconds.
+            begin = begin.replace(tzinfo=None)
+        for found in CronSim(self.expression, begin):
+            seconds = (found if self._recurs else self._shown(found)).timestamp()
+            # Moments in a gap are all the same one; in the second of two equal hours it begins with those of the first.
+            if seconds > moment:
                 yield seconds
+                moment = seconds
+
+    @property
+    def _recurs(self) -> bool:
+        minute, hour = self.expression.split()[-5:-3]
+        return minute.startswith("*") or hour.startswith("*")
+
+    def _shown(self, time: datetime) -> datetime:
+        """When the clock on the wall first shows a time; one that it leaves out, as soon as it goes on."""
+        shown = time.replace(tzinfo=self.zone)
+        while shown != shown.astimezone(UTC).astimezone(self.zone):
+            time = time.replace(second=0) + timedelta(minutes=1)
+            shown = time.replace(tzinfo=self.zone)
+        return shown
 
 
 class CronExpression(str):
@@ -144,16 +163,18 @@ def local_zone(environ: Mapping[str, str], file: str = "/etc/localtime") -> tzin
     """The time zone of the machine, with its daylight saving time: what TZ names, else what `file` holds, else UTC.
 
     Raises:
-        ConfigurationError: TZ is no name of a time zone.
+        ConfigurationError: TZ is no name of a time zone, or the file holds none.
     """
+    hint = "name the time zone with the option timezone"
     if name := environ.get("TZ", "").removeprefix(":"):
         try:
             return ZoneInfo(name)
         except _NO_ZONE as error:
-            hint = "name the time zone with the option timezone"
             raise ConfigurationError(f"TZ={name} is no name of a time zone", hint=hint) from error
     try:
         with open(file, "rb") as opened:
             return ZoneInfo.from_file(opened, key="local")
     except FileNotFoundError:  # as the C library has it
         return ZoneInfo("UTC")
+    except _NO_ZONE as error:
+        raise ConfigurationError(f"{file} holds no time zone", detail=str(error), hint=hint) from error

@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
-from twisted.application.service import MultiService
 from twisted.internet.defer import Deferred, execute
 from twisted.internet.task import Clock
 from twisted.internet.threads import deferToThreadPool
@@ -24,6 +23,7 @@ from piped.resources.offers import ResourceManager
 from piped.resources.wiring import DependencyManager
 from piped.runtime.draining import Sources
 from piped.runtime.listeners import Listener, Listeners
+from piped.runtime.services import Services
 from piped.runtime.unknown import means_pipeline
 from piped.spec.checking import Checker
 
@@ -47,7 +47,7 @@ class RuntimeEnvironment:
         self.reactor: Any = reactor if reactor is not None else Clock()
         self.wall_clock = wall_clock
         #: The root of the services: what is added to it starts and stops with the process.
-        self.application = MultiService()
+        self.application = Services()
         self.configuration_manager = configuration or Document(node_of({}))
         self.resource_manager = ResourceManager()
         self.dependency_manager = DependencyManager(self.resource_manager, self.reactor)

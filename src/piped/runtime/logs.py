@@ -16,6 +16,7 @@ from typing import Any, Literal, TextIO
 from twisted.internet import defer
 from twisted.logger import ILogObserver, LogEvent, LogLevel, formatEvent, globalLogBeginner
 from twisted.python.failure import Failure
+from twisted.python.reflect import safe_str
 from zope.interface import implementer
 
 from piped.ground.errors import PipedError
@@ -98,7 +99,7 @@ def traceback_of(error: BaseException) -> str:
 
 def told(error: BaseException | None, with_notes: bool = True) -> str:
     """An exception in one line: its type, its text, what to do, and where in which pipeline it happened."""
-    text = str(error)
+    text = safe_str(error) if error is not None else ""
     if isinstance(error, PipedError):
         detail = " ".join((error.detail or "").split())
         text = f"{error.msg}{f': {detail}' if detail else ''}{f' – {error.hint}' if error.hint else ''}"

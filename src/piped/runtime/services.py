@@ -6,9 +6,10 @@ from collections.abc import Callable
 from contextvars import copy_context
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from twisted.application.service import MultiService
-from twisted.internet.defer import Deferred, DeferredList, succeed
+from twisted.application.service import MultiService, Service
+from twisted.internet.defer import Deferred, DeferredList, maybeDeferred, succeed
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from piped.resources.dependency import Dependency
 from piped.runtime.awaiting import WAITING, BatonTask, failure_of, is_cancellation
@@ -18,6 +19,25 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 log = Logger()
+
+
+class Services(MultiService):
+    """The services of a process. One that cannot be stopped is told by its name, and keeps no other from stopping."""
+
+    def stopService(self) -> Deferred[None]:
+        """Stop them, the last one first; fires when all have ended."""
+        Service.stopService(self)
+        stopping = [maybeDeferred(each.stopService).addErrback(self._failed, each) for each in reversed(list(self))]
+        return DeferredList(stopping).addCallback(lambda _: None)
+
+    @staticmethod
+    def _failed(failure: Failure, service: Any) -> None:
+        log.failure("{service} could not be stopped", failure, service=_called(service))
+
+
+def _called(service: Any) -> str:
+    """How log lines call a service."""
+    return service.name or type(service).__qualname__
 
 
 class PipedService(MultiService):
@@ -174,8 +194,8 @@ class _Activity:
         self._call = None
         error = call.exception()
         if error is not None and not (call.stopped and is_cancellation(error)):
-            failure = failure_of(error)
-            log.failure("{method} of {service!r} failed", failure, method=self._method, service=self._service)
+            service = _called(self._service)
+            log.failure("{method} of {service} failed", failure_of(error), method=self._method, service=service)
         waiters, self._waiters = self._waiters, []
         for waiter in waiters:
             waiter.callback(None)

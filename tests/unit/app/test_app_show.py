@@ -57,6 +57,44 @@ def test_what_a_bundle_holds_is_listed_and_shown(piped, write):
     assert "how loud it is." in section
 
 
+SERVICES = {
+    "site.yaml": "plugins: {bundles: {mine: [kept_services]}}\n",
+    "kept_services.py": (
+        "from piped import PipedService\n"
+        "class Sweeper(PipedService):\n"
+        "    '''Sweeps the floor.\n"
+        "\n"
+        "    Every minute.\n"
+        "    '''\n"
+        "class Silent(PipedService):\n"
+        "    pass\n"
+    ),
+}
+
+
+def test_services_are_listed_under_a_heading_of_their_own(piped, write):
+    """They have no section, and a summary only if somebody has written one for them."""
+    write(SERVICES)
+    everything = piped("list", "-c", "site.yaml").stdout.splitlines()
+    begin = everything.index("Services")
+    assert everything[begin + 1 : begin + 3] == ["Silent", f"{'Sweeper':<32} Sweeps the floor."]
+    assert begin > everything.index("Providers, by their section of the configuration")
+    assert "Sweeper" not in piped("list", "providers", "-c", "site.yaml").stdout
+    assert piped("list", "services", "-c", "site.yaml").stdout.splitlines() == everything[begin:]
+    assert "Services" not in piped("list").stdout.splitlines()
+
+
+def test_a_service_is_shown_by_its_name_or_its_full_name(piped, write):
+    """With what its author says, and what becomes of it; not with what its base says of services in general."""
+    write(SERVICES)
+    fate = "It is made and configured when a process starts, and started and stopped with it if it is enabled.\n"
+    page = f"# kept_services.Sweeper\n\nSweeps the floor.\n\nEvery minute.\n\n{fate}"
+    assert piped("show", "Sweeper", "-c", "site.yaml").stdout == page
+    assert piped("show", "kept_services.Sweeper", "-c", "site.yaml").stdout == page
+    assert piped("show", "Silent", "-c", "site.yaml").stdout == f"# kept_services.Silent\n\n{fate}"
+    assert "did you mean 'Sweeper'?" in piped("show", "Sweper", "-c", "site.yaml").stderr
+
+
 def test_a_page_that_is_redirected_is_markdown(piped):
     """A heading, a table of the options, an example."""
     page = piped("show", "set-value").stdout
@@ -76,7 +114,7 @@ def test_a_wrong_name_gets_advice(piped):
     """What does not exist is a wrong command line, with the closest name."""
     done = piped("show", "set-valeu")
     assert done.exit_code == 2
-    assert "there is no processor or section 'set-valeu' – did you mean 'set-value'?" in done.stderr
+    assert "there is no processor, section or service 'set-valeu' – did you mean 'set-value'?" in done.stderr
     assert "see piped list" in piped("show", "qqqqqq").stderr
 
 

@@ -59,6 +59,17 @@ def test_clients_are_resources_and_found_by_modules():
         client("far.awy").increment("a")
 
 
+def test_servers_that_cannot_be_are_told():
+    """A host that no name server could know, and a port that nobody can listen on, each at its place."""
+    no_host = "is no name of a host – write its name, or its address"
+    assert told("statsd:\n  a: {host: ''}\n  b: {host: a..b}\n  c: {port: 0}\n  d: {host: '::1', port: 65536}") == [
+        f"2:3: statsd.a: '' {no_host}",
+        f"3:3: statsd.b: 'a..b' {no_host}",
+        "4:13: option 'port' of statsd.c must be a UDP port, not 0",
+        "5:26: option 'port' of statsd.d must be a UDP port, not 65536",
+    ]
+
+
 def test_pipelines_count_with_a_client():
     """As with any resource; a step does not wait for it."""
     counted = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from itertools import pairwise
 
 import pytest
@@ -27,6 +28,10 @@ def taken(outbox: Outbox) -> list[bytes]:
         (("orders", 1, "c", ["shop:oslo", "new"]), b"orders:1|c|#shop:oslo,new"),
         (("orders", 1, "c", [], 0.25), b"orders:1|c|@0.25"),
         (("orders", 1, "c", ["new"], 0.5), b"orders:1|c|@0.5|#new"),
+        (("orders", 1, "c", "shop:oslo"), b"orders:1|c|#shop:oslo"),
+        (("is_open", True, "g"), b"is_open:1|g"),
+        (("price", Decimal("9.50"), "g"), b"price:9.50|g"),
+        (("\udcff", "\udcff", "s", ["\udcff"]), b"?:?|s|#?"),
     ],
 )
 def test_a_metric_is_a_line(arguments, sent):

@@ -229,6 +229,8 @@ def test_a_missing_reporter_is_told(step: str) -> None:
     [
         ("reporter: json.JSONEncoder", "json.JSONEncoder is no reporter"),
         ("arguments: {strem_path: x}", "got an unexpected keyword argument 'strem'"),
+        ("arguments: {stream: 1, stream_path: x}", "stream and stream_path exclude each other – remove one of them"),
+        ("arguments: {stream_path: 1}", "stream_path must be a path in the baton, not 1"),
         (f"reporter: {__name__}.Quiet", "missing a required argument: 'greeting'"),
         ("processor: pipelin.x", "pipelin.x"),
     ],

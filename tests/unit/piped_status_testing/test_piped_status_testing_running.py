@@ -304,6 +304,80 @@ def test_a_run_can_be_cancelled() -> None:
     assert isinstance(running.call.exception(), CancelledError)
 
 
+@pytest.mark.parametrize("cancelled_in", ["setUpClass", "setUp", "statustest_1", "tearDown"])
+def test_a_run_that_is_cancelled_ends_though_its_tests_take_no_notice(cancelled_in: str) -> None:
+    """A test, or what surrounds it, that goes on when it is cancelled does not keep the process from stopping."""
+    calls: list[str] = []
+
+    async def stubborn(name: str) -> None:
+        calls.append(name)
+        if name == cancelled_in:
+            with contextlib.suppress(CancelledError):
+                await Deferred()
+
+    class Case(StatusTestCase):
+        @classmethod
+        async def setUpClass(cls) -> None:
+            await stubborn("setUpClass")
+
+        async def setUp(self) -> None:
+            await stubborn("setUp")
+
+        async def tearDown(self) -> None:
+            await stubborn("tearDown")
+
+        async def statustest_1(self) -> None:
+            await stubborn("statustest_1")
+
+        async def statustest_2(self) -> None:
+            await stubborn("statustest_2")
+
+    running = Running(Case, Case)
+    running.call.stop()
+    running.clock.pump([0, 0, 0])
+    way = ["setUpClass", "setUp", "statustest_1", "tearDown"]
+    after = [] if cancelled_in in ("setUpClass", "tearDown") else ["tearDown"]
+    assert calls == [*way[: way.index(cancelled_in) + 1], *after]
+    assert running.results == []
+    assert isinstance(running.call.exception(), CancelledError)
+
+
+def test_a_run_that_is_cancelled_after_a_limit_of_time_ends() -> None:
+    """Also in the second that a test gets for ending."""
+    began: list[int] = []
+
+    class Case(StatusTestCase):
+        async def statustest_1(self) -> None:
+            while True:
+                with contextlib.suppress(CancelledError):
+                    await Deferred()
+
+        def statustest_2(self) -> None:
+            began.append(2)
+
+    running = Running(Case, timeout=5)
+    running.clock.advance(5)
+    running.call.stop()
+    running.clock.pump([1, 0])
+    assert began == []
+    assert isinstance(running.call.exception(), CancelledError)
+
+
+@pytest.mark.parametrize("limit", ["5", -1, float("nan")])
+def test_a_limit_of_time_that_makes_no_sense_is_told(limit: Any) -> None:
+    """By the test that has it; the others run."""
+
+    class Case(StatusTestCase):
+        def statustest_1(self) -> None: ...
+
+        def statustest_2(self) -> None: ...
+
+    Case.statustest_1.timeout = limit
+    running = Running(Case)
+    assert running.statuses == {"1": "error", "2": "success"}
+    assert f"timeout must be a number of seconds above 0, not {limit!r}" in running.results[0].failure
+
+
 def test_setup_gets_what_it_names() -> None:
     """Of the values of the namespace, each setUp gets its parameters; one with ** gets all."""
     found: list[Any] = []

@@ -15,7 +15,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from piped import ConfigurationError, RuntimeEnvironment, processor
 from piped.testing import Stage
 from piped_status_testing.statustest import NamedCases
-from piped_status_testing.suites import Suite, SuiteOptions
+from piped_status_testing.suites import Suite, SuiteOptions, SuiteService
 
 asked_by: ContextVar[str] = ContextVar("asked_by", default="nobody")
 
@@ -54,6 +54,34 @@ def test_a_suite_runs_on_request() -> None:
     assert made.environment.reports == [second]
     assert (second.name, second.counts, second.is_successful) == ("smoke", {"success": 1, "failure": 1}, False)
     assert second.finished == 1000
+
+
+def test_a_run_that_breaks_off_is_no_success(caplog: pytest.LogCaptureFixture) -> None:
+    """What cannot even be made into tests is an error in the report and the log; a suite with an interval goes on."""
+
+    class Broken(status_cases.Passing):
+        runs = 0
+
+        def __init__(self, name: str) -> None:
+            super().__init__(name)
+            type(self).runs += 1
+            raise ValueError("no database")
+
+    suite = Suite("smoke", SuiteOptions([NamedCases([Broken])], interval=60))
+    suite.configure(environment := RuntimeEnvironment())
+    service = SuiteService(suite)
+    service.configure(environment)
+    environment.dependency_manager.resolve_initial_states()
+    service.startService()
+    report = suite.last_report
+    assert report is not None
+    assert report.finished is not None
+    assert not report.is_successful
+    assert [result.failure for result in report.results] == ["the run broke off: ValueError: no database"]
+    assert "status_tests.smoke broke off: ValueError: no database" in caplog.text
+    environment.reactor.advance(60)
+    assert Broken.runs == 2
+    assert environment.reports == [suite.last_report]
 
 
 def test_a_case_that_is_named_twice_runs_once() -> None:

@@ -48,6 +48,7 @@ def test_the_reason_of_a_todo() -> None:
     """It is the text, alone or behind the errors; a test's own wins."""
     assert todo_of(a_test()) is None
     assert todo_of(a_test({"todo": "of all"}, todo=(KeyError, "of one"))) == ((KeyError,), "of one")
+    assert todo_of(a_test({"todo": True})) == ((BaseException,), "True")
     assert todo_of(a_test({"todo": "of all"})) == ((BaseException,), "of all")
 
 

@@ -12,6 +12,7 @@ import textwrap
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
+from resource import RLIMIT_FSIZE, getrlimit, setrlimit
 from typing import Any
 
 import pytest
@@ -322,6 +323,22 @@ def test_a_write_that_fails_is_logged_and_tried_again(tmp_path: Path, caplog: py
     (tmp_path / "elsewhere").rename(folder)
     kept.clock.advance(10)
     assert kept.saved() == {"n": 1}
+
+
+def test_a_full_disk_is_not_filled_further(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """What could be written of the new content is taken away again; the old content stays."""
+    (tmp_path / "state.json").write_text('{"old": 1}')
+    kept = Kept(tmp_path, "interval: 10")
+    kept.start()["new"] = "x" * 100_000
+    most, hard = getrlimit(RLIMIT_FSIZE)
+    setrlimit(RLIMIT_FSIZE, (50_000, hard))
+    try:
+        kept.clock.advance(10)
+    finally:
+        setrlimit(RLIMIT_FSIZE, (most, hard))
+    assert "is not saved" in caplog.text
+    assert os.listdir(tmp_path) == ["state.json"]
+    assert kept.saved() == {"old": 1}
 
 
 def endless() -> list[Any]:

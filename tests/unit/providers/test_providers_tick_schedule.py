@@ -68,6 +68,21 @@ def test_a_moment_that_exists_twice_counts_once() -> None:
     ]
 
 
+def test_expressions_with_seconds_keep_to_the_same_rules() -> None:
+    """A nightly job is not left out once a year, nor run twice, because somebody has written its second."""
+    forward, back = ("2026-03-28 12:00", "2026-03-30 12:00"), ("2026-10-24 12:00", "2026-10-26 12:00")
+    for seconds in ("0", "0,20,40"):
+        assert ticks(Cron(f"{seconds} 30 2 * * *", OSLO), *forward)[:1] == ["2026-03-29 01:00"]
+    assert ticks(Cron("0 30 2 * * *", OSLO), *forward) == ["2026-03-29 01:00", "2026-03-30 00:30"]
+    assert ticks(Cron("0 30 2 * * *", OSLO), *back) == ["2026-10-25 00:30", "2026-10-26 01:30"]
+
+
+def test_moments_in_a_gap_are_missed_once() -> None:
+    """Who asks what was missed gets as many as would have come."""
+    cron = Cron("0,30 2 * * *", OSLO)
+    assert cron.missed(at("2026-03-28 12:00"), at("2026-03-29 12:00")) == 1
+
+
 def test_a_start_in_the_second_of_two_equal_hours_waits_for_the_next_day() -> None:
     """What was due in the first of them is over, and nothing is due in the past."""
     assert ticks(Cron("30 2 * * *", OSLO), "2026-10-25 01:10", "2026-10-26 12:00") == ["2026-10-26 01:30"]
@@ -82,7 +97,10 @@ def test_what_recurs_within_the_hour_goes_on_when_the_clocks_change() -> None:
         ]
 
 
-@given(st.floats(at("2026-10-24 00:00"), at("2026-10-26 00:00")), st.sampled_from(["*/7 * * * *", "5,30 1-3 * * *"]))
+@given(
+    st.floats(at("2026-10-24 00:00"), at("2026-10-26 00:00")),
+    st.sampled_from(["*/7 * * * *", "5,30 1-3 * * *", "7 5,30 1-3 * * *"]),
+)
 def test_the_next_moment_is_in_the_future(now: float, expression: str) -> None:
     """Else a tick would follow itself without end."""
     cron = Cron(expression, OSLO)
@@ -188,3 +206,13 @@ def test_a_local_zone_that_is_no_name_is_told() -> None:
     with pytest.raises(ConfigurationError, match="TZ=CET-1CEST is no name of a time zone") as raised:
         local_zone({"TZ": "CET-1CEST"})
     assert raised.value.hint == "name the time zone with the option timezone"
+
+
+def test_a_file_of_the_machine_that_holds_no_time_zone_is_told(tmp_path: Path) -> None:
+    """As where somebody has mounted a folder in its place; UTC would be a guess."""
+    file = tmp_path / "localtime"
+    file.write_text("Europe/Oslo")
+    for wrong in (file, tmp_path):
+        with pytest.raises(ConfigurationError, match=f"{wrong} holds no time zone") as raised:
+            local_zone({}, str(wrong))
+        assert raised.value.hint == "name the time zone with the option timezone"

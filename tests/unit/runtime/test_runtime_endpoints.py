@@ -33,6 +33,21 @@ def test_an_endpoint_listens_where_it_says() -> None:
     assert listening_of("tcp:8789:interface=127.0.0.1") == (8789, "127.0.0.1")
 
 
+@pytest.mark.parametrize("written", ["8080", "tcp:8080", "tcp:8080:interface=127.0.0.1"])
+def test_a_burst_of_clients_is_held(written: str) -> None:
+    """However a port is written, the system holds a thousand connections for it while the process is busy."""
+    reactor = MemoryReactor()
+    endpoint(reactor, written).listen(object())
+    assert reactor.tcpServers[0][2] == 1024
+
+
+def test_who_says_how_many_are_held_is_obeyed() -> None:
+    """An endpoint with a backlog of its own keeps it."""
+    reactor = MemoryReactor()
+    endpoint(reactor, "tcp:8080:backlog=5").listen(object())
+    assert reactor.tcpServers[0][2] == 5
+
+
 @pytest.mark.parametrize(
     ("written", "told"),
     [

@@ -102,11 +102,17 @@ def test_an_error_of_the_engine_itself_keeps_its_traceback():
     assert traceback_of(error).startswith("LookupError: it is not here")
 
 
+class Speechless(Exception):
+    def __str__(self):
+        raise TypeError("there are no words")
+
+
 def test_an_exception_in_one_line():
     """Type, text, advice, and where in which pipeline it happened; what has no text is its type alone."""
     assert told(failed()) == "LookupError: it is not here (in pipeline a, step b-1 (site.yaml:2:7))"
     assert told(failed(), with_notes=False) == "LookupError: it is not here"
     assert told(ValueError()) == "ValueError"
+    assert told(Speechless()).startswith("Speechless: <Speechless instance")
     assert told(PipedError("too late", detail="much", hint="be early")) == "PipedError: too late: much – be early"
 
 

@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 from twisted.application.service import MultiService, Service
 from twisted.internet.defer import CancelledError, Deferred, inlineCallbacks
-from twisted.logger import capturedLogs
+from twisted.logger import capturedLogs, formatEvent
 
 from piped.resources.dependency import Dependency
 from piped.resources.wiring import DependencyManager
-from piped.runtime.services import PipedDependencyService, PipedService
+from piped.runtime.services import PipedDependencyService, PipedService, Services
 
 
 class Recording(PipedService):
@@ -222,8 +222,42 @@ def test_a_run_that_fails_is_logged() -> None:
     with capturedLogs() as logged:
         service.startService()
     assert logged[0]["log_failure"].type is ValueError
-    assert (logged[0]["method"], logged[0]["service"]) == ("run", service)
+    assert formatEvent(logged[0]) == "run of test_a_run_that_fails_is_logged.<locals>.Failing failed"
     assert fired(service.stopService()) == [None]
+
+
+@pytest.mark.parametrize("is_late", [False, True])
+def test_a_service_that_cannot_be_stopped_is_told(is_late: bool) -> None:
+    """It is in the log by its name, and the others are stopped all the same, the last one first."""
+    stopped: list[str] = []
+    later: Deferred[None] = Deferred()
+
+    class Stubborn(Service):
+        name = "stubborn"
+
+        def stopService(self) -> Any:
+            stopped.append("stubborn")
+            if is_late:
+                return later
+            raise ValueError("no")
+
+    class Willing(Service):
+        def stopService(self) -> None:
+            stopped.append("willing")
+
+    services = Services()
+    for service in (Willing(), Stubborn(), Willing()):
+        service.setServiceParent(services)
+    with capturedLogs() as logged:
+        ended = fired(services.stopService())
+        if is_late:
+            assert ended == []
+            later.errback(ValueError("no"))
+    assert stopped == ["willing", "stubborn", "willing"]
+    assert [(formatEvent(entry), entry["log_failure"].type) for entry in logged] == [
+        ("stubborn could not be stopped", ValueError)
+    ]
+    assert ended == [None]
 
 
 def test_being_cancelled_is_no_failure() -> None:
