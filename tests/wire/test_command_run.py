@@ -453,3 +453,22 @@ def test_a_shutdown_that_takes_too_long_is_cancelled(tmp_path):
     assert done.returncode == 1
     assert "cleaned up" in done.stderr
     assert "the shutdown event did not end in time" in done.stderr
+
+
+def test_a_thread_that_never_ends_does_not_keep_the_process(tmp_path):
+    """A stop ends within its deadline and a little, and tells which line the thread was at."""
+    (tmp_path / "site.yaml").write_text(
+        """
+        system-events: {startup: {one: blocking}}
+        pipelines:
+          blocking:
+            - exec-code:
+                namespace: {defer_to: twisted.internet.threads.deferToThread, sleep: time.sleep}
+                code: |
+                  logger.info('about to block')
+                  return defer_to(sleep, 600)
+        """
+    )
+    with Running("site.yaml", "--drain", "0", cwd=tmp_path, ready="about to block") as running:
+        assert running.stop() == 1
+        assert running.wait_for("ending without the threads that do not end: PoolThread-")

@@ -13,6 +13,7 @@ import click
 
 from piped.app import garbage, reactors
 from piped.app.daemon import Foreground, become_daemon, pid_file
+from piped.app.last_resort import end_without_threads
 from piped.app.loading import Settings, enter, load, settings_options, start_logging
 from piped.app.process import Process, environment_of
 from piped.app.signals import listen_to_hang_up, listen_to_signals
@@ -141,7 +142,7 @@ def _serve(
     if foreground:
         process.after_start = partial(foreground.release, 0)
     _name_process(assembly.framework.get("service_name", "piped"))
-    reactor.addSystemEventTrigger("before", "shutdown", process.stop)
+    reactor.addSystemEventTrigger("before", "shutdown", lambda: process.stop().addBoth(lambda _: end_without_threads()))
     # Not callWhenRunning: that comes before asyncio's loop runs.
     reactor.callLater(0, process.start)
     reactor.callWhenRunning(listen_to_signals, reactor, process.signalled)

@@ -126,14 +126,14 @@ def setter(path: str | None) -> Callable[[Any, Any], Any]:
         return lambda baton, value: baton
     if path == "":
         return lambda baton, value: value
-    *way, last = keys = keys_of(path)
+    *way, last = keys_of(path)
     if not way:
 
         def put(baton: Any, value: Any) -> Any:
             if type(baton) is dict:
                 baton[last] = value
             else:
-                set_path(baton, keys, value)
+                set_path(baton, path, value)
             return baton
 
         return put
@@ -147,7 +147,7 @@ def setter(path: str | None) -> Callable[[Any, Any], Any]:
         if type(holder) is dict:
             holder[last] = value
         else:
-            set_path(baton, keys, value)
+            set_path(baton, path, value)
         return baton
 
     return put_below

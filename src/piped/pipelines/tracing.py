@@ -62,7 +62,7 @@ class Trace:
     def __init__(self, graph: Graph, now: Clock, above: Visit | None = None, with_batons: bool = False) -> None:
         self.graph, self.name, self.now, self.above = graph, graph.name, now, above
         self.outermost: Trace = self if above is None else above.trace.outermost
-        self.with_batons: bool = with_batons if above is None else above.trace.with_batons
+        self.with_batons: bool = with_batons or (above is not None and above.trace.with_batons)
         self.started = now()
         self.ended: float | None = None
         self.failure: BaseException | None = None

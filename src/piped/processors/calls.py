@@ -9,6 +9,7 @@ from twisted.internet.defer import AlreadyCalledError, Deferred
 
 from piped import (
     BatonPath,
+    ConfigurationError,
     DottedName,
     OrPath,
     Path,
@@ -151,11 +152,11 @@ class CallNamedAny(Processor):
         kwargs: dict[str, Any] | None = None,
     ) -> None:
         super().__init__()
-        self._called, self._output_path = name, output_path
+        self._function = load_name(name)
+        if not callable(self._function):
+            raise ConfigurationError(f"{name} cannot be called", hint="write the full name of a function")
+        self._output_path = output_path
         self._args, self._kwargs = args or [], kwargs or {}
-
-    def configure(self, runtime_environment: RuntimeEnvironment) -> None:
-        self._function = load_name(self._called)
 
     async def process(self, baton: Baton) -> Baton:
         # Each call gets arguments of its own: what it does to them must not reach the next baton.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, time
 from typing import Any, Final
 
 from piped import ConfigurationError, InputOutputProcessor
@@ -57,7 +57,7 @@ class ParseDate(ParseDatetime):
 
 
 class FormatDate(InputOutputProcessor):
-    """Write a date, or a date and time, as a text.
+    """Write a date, a time, or both, as a text.
 
     Args:
         format_string: the form of the text, as `datetime.strftime` takes it: `%d %B %Y`.
@@ -75,6 +75,6 @@ class FormatDate(InputOutputProcessor):
         self._format = format_string
 
     def process_input(self, input: Any, baton: Baton) -> str:
-        if not isinstance(input, date):
+        if not isinstance(input, date | time):
             raise TypeError(f"what lies at {self.input_path!r} is no date but {type(input).__name__}")
         return input.strftime(self._format)

@@ -81,6 +81,8 @@ class ForEach(InputOutputProcessor):
         self.result_of: Callable[[Any], Any] = bind(self, self._text, self._namespace) if self._text else last_of
 
     async def process_input(self, input: Any, baton: Baton) -> Any:
+        if not isinstance(input, Iterable):
+            raise TypeError(f"what lies at {self.input_path!r} has no elements, it is {type(input).__name__}")
         run = self._callee.run or await self._callee.once_ready()
         if self._chunk_size is not None:
             return await _Round(self, run).outcomes_of(_chunks(input, self._chunk_size))

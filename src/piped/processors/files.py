@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from typing import Any, ClassVar
 
 from twisted.internet.defer import Deferred
@@ -62,7 +63,8 @@ class AppendToFile(Processor):
         self._file: str = file_path.path
         self._input_path, self._format = input_path, format
         self._formatter, self._namespace = formatter, namespace
-        self._encoding = None if encode is None else check_encoding(encode)
+        self._encoding = None if encode is None else _check_encoding_of_lines(encode)
+        _check_format(format)
         try:
             self._format_of_bytes = format.encode(encode or "utf8")
         except UnicodeEncodeError as error:
@@ -100,6 +102,23 @@ class AppendToLog(AppendToFile):
 
     name = "append-to-log"
     is_daily = True
+
+
+def _check_encoding_of_lines(encoding: str) -> str:
+    if "".encode(check_encoding(encoding)):
+        what = f"{encoding!r} would put a mark in front of every line"
+        raise ConfigurationError(what, hint="write utf8, or say the order of bytes: utf-16-le")
+    return encoding
+
+
+def _check_format(format: str) -> None:
+    try:
+        format % defaultdict(int)  # which has a number by every name
+    except TypeError:
+        pass  # it may fit another value
+    except ValueError as error:
+        what = f"{format!r} is no format for a line: {error}"
+        raise ConfigurationError(what, hint="a percent sign is written %%") from error
 
 
 def _appender_for(step: AppendToFile, path: str, environment: RuntimeEnvironment) -> Appender:

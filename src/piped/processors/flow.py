@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import reprlib
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NoReturn
 
 from twisted.internet.defer import Deferred
@@ -116,9 +117,12 @@ class LambdaDecider(Processor):
 
     def get_consumers(self, baton: Baton) -> Sequence[Processor]:
         chosen = self._decide(get_path(baton, self._input_path))
-        if isinstance(chosen, int):
-            return (self.consumers[chosen],)
-        return [self.consumers[index] for index in chosen]
+        indices = [chosen] if isinstance(chosen, int) or not isinstance(chosen, Iterable) else list(chosen)
+        try:
+            return [self.consumers[index] for index in indices]
+        except (IndexError, TypeError) as error:
+            what = f"{reprlib.repr(indices)} are no indices of {len(self.consumers)} consumers"
+            raise type(error)(what) from None
 
 
 class Wait(Processor):

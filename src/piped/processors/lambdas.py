@@ -11,6 +11,7 @@ import pprint
 import sys
 import tempfile
 from collections.abc import Callable, Mapping
+from inspect import isasyncgenfunction
 from typing import Any
 
 from twisted.application import service
@@ -188,6 +189,9 @@ class ExecCode(InputOutputProcessor):
             self._function: Callable[..., Any] = self._code.bind("self, input, baton", names, self._inline_callbacks)
         except SyntaxError as error:
             raise _unreadable(self, "code", error) from error
+        if isasyncgenfunction(self._function):
+            what = f"the code of {self.label} awaits and yields"
+            raise ConfigurationError(problems=[Problem(what, self.where, "wait with await alone")])
 
     def process_input(self, input: Any, baton: Baton) -> Any:
         return self._function(self, input, baton)

@@ -113,7 +113,7 @@ def flat(nested: list[Any]) -> Iterator[Any]:
 class GroupByValue(InputOutputProcessor):
     """Group the items of a list by the value that they have at one path: a mapping of each value to its items.
 
-    The items keep their order. Where the baton has no list, the mapping is empty.
+    The items keep their order. Where the baton has nothing, the mapping is empty.
 
     Args:
         key_path: where the value lies in each item.

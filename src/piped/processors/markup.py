@@ -101,7 +101,7 @@ class DecodeJSON(InputOutputProcessor):
 
 
 class EncodeJSON(InputOutputProcessor):
-    """Write JSON.
+    """Write JSON. NaN and infinite numbers, for which JSON has no word, are a ValueError.
 
     Args:
         encoder: the full name of a subclass of `json.JSONEncoder`. The one of Piped writes dates as
@@ -122,7 +122,7 @@ class EncodeJSON(InputOutputProcessor):
         **io: Any,
     ) -> None:
         super().__init__(**io)
-        self._encode = load_class(self, encoder, json.JSONEncoder)(indent=indent).encode
+        self._encode = load_class(self, encoder, json.JSONEncoder)(indent=indent, allow_nan=False).encode
 
     def process_input(self, input: Any, baton: Baton) -> str:
         encoded: str = self._encode(input)

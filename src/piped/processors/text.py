@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from string import Formatter
 from typing import Any
 
 from piped import ConfigurationError, InputOutputProcessor, Path, get_path
@@ -15,7 +16,8 @@ class FormatString(InputOutputProcessor):
 
     Args:
         format: the format: `Hello {name}` for a mapping, `Hello {0}` for a list.
-        format_path: where the format lies in the baton, instead of `format`.
+        format_path: where the format lies in the baton, instead of `format`. As it may come from outside, it must not
+            ask for attributes that begin with an underscore.
         unpack: a list gives the positional fields and a mapping the named ones; if off, the input is the field 0.
 
     Example:
@@ -34,6 +36,10 @@ class FormatString(InputOutputProcessor):
         super().__init__(**io)
         if (format is None) == (format_path is None):
             raise ConfigurationError("format-string needs either format or format_path", hint="write one of the two")
+        try:
+            list(_fields_of(format or ""))
+        except ValueError as error:
+            raise ConfigurationError(f"{format!r} is no format: {error}", hint="a brace is written {{ or }}") from error
         self._format, self._format_path, self._unpack = format, format_path, unpack
 
     def process_input(self, input: Any, baton: Baton) -> str:
@@ -42,6 +48,8 @@ class FormatString(InputOutputProcessor):
             form = get_path(baton, self._format_path or "")
             if not isinstance(form, str):
                 raise TypeError(f"the format at {self._format_path!r} is no text but {type(form).__name__}")
+            if any("._" in field for field in _fields_of(form)):
+                raise ValueError(f"the format at {self._format_path!r} asks for something private: {form!r}")
         if self._unpack:
             kind = type(input)
             if kind is dict or (kind not in PLAIN and isinstance(input, Mapping)):  # that is dear to ask
@@ -49,6 +57,18 @@ class FormatString(InputOutputProcessor):
             if isinstance(input, (list, tuple)):
                 return form.format(*input)
         return form.format(input)
+
+
+def _fields_of(form: str) -> Iterator[str]:
+    """The fields that a format fills, also those inside the specification of another.
+
+    Raises:
+        ValueError: it is no format.
+    """
+    for _, field, specification, _ in Formatter().parse(form):
+        if field is not None:
+            yield field
+            yield from _fields_of(specification or "")
 
 
 def check_encoding(encoding: str) -> str:
@@ -129,6 +149,6 @@ class PrefixString(InputOutputProcessor):
         self._prefix = str(prefix)
 
     def process_input(self, input: Any, baton: Baton) -> str | bytes:
-        if isinstance(input, bytes):
-            return self._prefix.encode() + input
+        if isinstance(input, bytes | bytearray | memoryview):
+            return self._prefix.encode() + bytes(input)
         return self._prefix + str(input)

@@ -8,7 +8,7 @@ from copy import copy as shallow_copy
 from copy import deepcopy
 from typing import Any
 
-from piped import MappingProcessor, Path, Processor, get_path, processor, set_path
+from piped import BatonPath, ConfigurationError, MappingProcessor, Path, Processor, get_path, processor, set_path
 from piped.ground.batons import setter
 from piped.pipelines.processor import Baton
 from piped.processors.moves import moving
@@ -48,6 +48,19 @@ def copies_of(value: Any) -> Callable[[], Any]:
     return lambda: marshal.loads(dumped)
 
 
+def refuse_paths(value: Any) -> None:
+    """Nothing, unless somewhere in a value that is taken as it is written stands a `!path`.
+
+    Raises:
+        ConfigurationError: so it is; a text would be taken for what lies there.
+    """
+    if isinstance(value, BatonPath):
+        what = f"!path {value} is not looked up here"
+        raise ConfigurationError(what, hint="remap puts values of the baton elsewhere")
+    for member in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        refuse_paths(member)
+
+
 class SetValue(Processor):
     """Put a configured value into the baton; each baton gets a copy of its own.
 
@@ -65,6 +78,7 @@ class SetValue(Processor):
 
     def __init__(self, path: Path, value: Any) -> None:
         super().__init__()
+        refuse_paths(value)
         self._put, self._make = setter(path), copies_of(value)
 
     def process(self, baton: Baton) -> Baton:
@@ -90,6 +104,7 @@ class SetValues(Processor):
 
     def __init__(self, mapping: dict[str, Any], path_prefix: Path = "") -> None:
         super().__init__()
+        refuse_paths(mapping)
         self._values = [(setter(path_prefix + path), copies_of(value)) for path, value in mapping.items()]
 
     def process(self, baton: Baton) -> Baton:
@@ -138,6 +153,8 @@ class Remap(MappingProcessor):
         values = get_path(baton, output_path)
         if values is None:
             return [input]
+        if not hasattr(values, "append"):
+            raise TypeError(f"what lies at {output_path!r} cannot be extended, it is {type(values).__name__}")
         values.append(input)
         return values
 
@@ -154,4 +171,9 @@ def increment_counter(baton: Baton, *, counter_path: Path, increment: int | floa
         - set-value: {path: tries, value: 0}
         - increment-counter: {counter_path: tries}
     """
-    set_path(baton, counter_path, get_path(baton, counter_path) + increment)
+    counted = get_path(baton, counter_path)
+    try:
+        counted += increment
+    except TypeError:
+        raise TypeError(f"what lies at {counter_path!r} is no number but {type(counted).__name__}") from None
+    set_path(baton, counter_path, counted)

@@ -18,6 +18,7 @@ from typing import Any, TextIO
 from twisted.python.failure import NoCurrentExceptionError
 
 from piped import (
+    BatonPath,
     ConfigurationError,
     Count,
     Lambda,
@@ -74,6 +75,8 @@ class Log(Processor):
             raise ConfigurationError("log needs either message or message_path", hint="write one of the two")
         if level not in LEVELS:
             raise ValueError(f"{level!r} is no log level: there is {', '.join(LEVELS)}")
+        if isinstance(message, BatonPath):
+            raise ConfigurationError("the message is not looked up in the baton", hint=f"write message_path: {message}")
         self._message, self._message_path = message, message_path
         self._logger, self._level = logging.getLogger(logger_name), LEVELS[level]
 

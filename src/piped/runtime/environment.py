@@ -101,7 +101,7 @@ class RuntimeEnvironment:
             raise ConfigurationError(problems=checker.problems)
         return options
 
-    def create_dependency_map(self, consumer: object, **dependencies: Any) -> DependencyMap:
+    def create_dependency_map(self, consumer: object, /, **dependencies: Any) -> DependencyMap:
         """Dependencies of a consumer by name, read as attributes; see `DependencyMap`."""
         return self.dependency_manager.create_dependency_map(consumer, **dependencies)
 

@@ -71,6 +71,12 @@ def test_a_name_of_nothing_is_told_at_the_start(main: Main) -> None:
         main("- call-named-any: {name: json.lods}")
 
 
+def test_a_name_of_what_cannot_be_called_is_told_at_the_start(main: Main) -> None:
+    """A module or a number is a mistake before any baton."""
+    with pytest.raises(ConfigurationError, match=r"os\.path cannot be called"):
+        main("- call-named-any: {name: os.path}")
+
+
 def test_a_call_takes_arguments_from_the_baton(main: Main) -> None:
     """`!path` among the arguments stands for what the baton has there."""
     site = main("- call-named-any: {name: dict, args: [[[a, !path n]]], kwargs: {b: !path n}}")

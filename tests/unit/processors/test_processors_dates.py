@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, time
 from typing import Any
 
 import pytest
@@ -51,7 +51,8 @@ def test_a_format_that_reads_nothing_is_told_at_the_start(form: str) -> None:
 
 
 def test_writes_dates() -> None:
-    """Dates, with and without a time, become text."""
+    """Dates, with and without a time, and times become text."""
+    assert FormatDate(format_string="%H:%M").process(time(23, 59)) == "23:59"
     assert FormatDate(format_string="%d.%m.%Y").process(date(1815, 12, 10)) == "10.12.1815"
     assert FormatDate(format_string="%Y, %H:%M").process(datetime(2011, 8, 20, 23, 59)) == "2011, 23:59"
 

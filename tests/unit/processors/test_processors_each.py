@@ -255,6 +255,14 @@ def test_many_elements_need_no_stack(environment: RuntimeEnvironment, parallel: 
         assert result_of(looped) == list(range(20_000))
 
 
+@pytest.mark.parametrize("options", ["", "chunk_size: 2"])
+@pytest.mark.parametrize("input", [None, 5])
+def test_what_has_no_elements_is_told(looping: SiteOf, options: str, input: Any) -> None:
+    """The error names the path and what is there."""
+    with pytest.raises(TypeError, match=f"what lies at 'n' has no elements, it is {type(input).__name__}"):
+        looping(f"input_path: n, {options}").run({"n": input})
+
+
 def test_an_endless_input_is_taken_as_it_comes(environment: RuntimeEnvironment) -> None:
     """What is not asked for is never made."""
     made: list[int] = []

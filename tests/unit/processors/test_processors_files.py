@@ -10,6 +10,7 @@ import pytest
 from twisted.python.filepath import FilePath
 
 from piped.config.gathering import gather_text
+from piped.config.nodes import shown
 from piped.ground.errors import ConfigurationError
 from piped.processors.files import AppendToFile
 from piped.runtime.assembly import check
@@ -129,7 +130,7 @@ def test_a_file_that_cannot_be_opened_is_told_at_the_start(main: Main, tmp_path:
         main(f"- append-to-file: {{file_path: {path}}}")
     [problem] = raised.value.problems
     assert problem.what == f"{path} {what}"
-    assert (problem.where.file, problem.where.line) == (f"{tmp_path}/site.yml", 3)
+    assert (problem.where.file, problem.where.line) == (shown(f"{tmp_path}/site.yml"), 3)
 
 
 def test_a_file_is_not_rotated_by_one_step_only(main: Main, tmp_path: Path) -> None:
@@ -146,6 +147,10 @@ def test_a_file_is_not_rotated_by_one_step_only(main: Main, tmp_path: Path) -> N
     [
         ("encode: utf9", "there is no encoding 'utf9'"),
         ("encode: ascii, format: 'ü%s'", "the format does not fit the encoding"),
+        ("encode: utf-8-sig", "'utf-8-sig' would put a mark in front of every line"),
+        ("encode: utf-16", "'utf-16' would put a mark in front of every line"),
+        ("format: '100%'", "'100%' is no format for a line: incomplete format"),
+        ("format: '%(name)y'", "unsupported format character 'y'"),
         ("formatter: 'value: gone.gone(', namespace: {}", "is no Python"),
     ],
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -75,6 +76,17 @@ DECIDER = """
 def test_the_decider_decides(main: Main, chosen: Any, results: list[Any]) -> None:
     """Indices choose consumers in their order; one that there is not goes to the error consumers."""
     assert main(DECIDER.format("value")).run({"n": chosen}) == results
+
+
+@pytest.mark.parametrize(
+    ("chosen", "kind", "told"),
+    [(3, IndexError, "[3]"), ([0, 3], IndexError, "[0, 3]"), (None, TypeError, "[None]"), ("0", TypeError, "['0']")],
+)
+def test_what_chooses_no_consumer_is_told(main: Main, chosen: Any, kind: type[Exception], told: str) -> None:
+    """The error says what the lambda gave, and how many consumers there are."""
+    steps = DECIDER.format("value").partition("  error_consumers")[0]
+    with pytest.raises(kind, match=re.escape(f"{told} are no indices of 3 consumers")):
+        main(steps).run({"n": chosen})
 
 
 def test_the_decider_sees_what_is_missing_as_none(main: Main) -> None:

@@ -56,6 +56,20 @@ def test_a_traceback_shows_where_the_lambda_is_written(main: Main) -> None:
     )
 
 
+@pytest.mark.parametrize("name", ["consumer", "self", "dependencies"])
+def test_a_dependency_may_have_any_name(site: Main, name: str) -> None:
+    """No name is taken already."""
+    running = site(f"""
+        contexts: {{users: [Ada]}}
+        pipelines:
+          main:
+            - eval-lambda:
+                lambda: "_: self.dependencies['{name}']"
+                dependencies: {{{name}: context.users}}
+    """)
+    assert running.run({}) == [["Ada"]]
+
+
 def test_a_lambda_finds_its_dependencies(site: Main) -> None:
     """`self.dependencies` has the resources that the step names."""
     running = site("""
@@ -172,6 +186,13 @@ def test_code_may_yield_deferreds(main: Main) -> None:
     running = site.start({"later": later})
     later.callback(1)
     assert running.result == [3]
+
+
+@pytest.mark.parametrize("inline_callbacks", ["true", "false"])
+def test_code_waits_in_one_way(main: Main, inline_callbacks: str) -> None:
+    """With both `await` and `yield` nobody would run it: that is a mistake, with its place."""
+    with pytest.raises(ConfigurationError, match=r"site\.yml:3:7: .* awaits and yields – wait"):
+        main(f"- exec-code: {{inline_callbacks: {inline_callbacks}, code: 'await input; yield 1'}}")
 
 
 def test_code_finds_its_dependencies(site: Main) -> None:

@@ -152,6 +152,14 @@ def test_a_codec_that_is_none_is_refused(make: Callable[[], Processor], message:
         make()
 
 
+@pytest.mark.parametrize("number", [float("nan"), float("inf")])
+def test_what_no_json_can_say_is_not_written(environment: RuntimeEnvironment, number: float) -> None:
+    """Nobody gets NaN, which decode-json and browsers refuse; whichever encoder is asked."""
+    for name in ("piped.processors.markup.BatonEncoder", "json.JSONEncoder"):
+        with pytest.raises(ValueError, match="not JSON compliant"):
+            encoder(environment, encoder=DottedName(name)).process({"n": [number]})
+
+
 @pytest.mark.parametrize("text", ["NaN", '{"a": -Infinity}'])
 def test_what_only_python_takes_for_json_is_refused(text: str, environment: RuntimeEnvironment) -> None:
     """NaN and Infinity are no JSON, unless Python's own decoder is asked for."""

@@ -5,9 +5,12 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from time import process_time
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from piped.ground.errors import ConfigurationError
 from piped.processors.markup_languages import ProcessXPaths, RemoveMarkup, text_of
@@ -33,12 +36,48 @@ LAUGHS = "".join(f'<!ENTITY l{n} "{f"&l{n - 1};" * 10}">' for n in range(1, 10))
         ("<!DOCTYPE html><br/>one<br>two", "onetwo"),
         ("<iframe>R&amp;D</iframe>", "R&amp;D"),
         ("1 <", "1 <"),
+        ("I <3 you", "I <3 you"),
+        ("up to <here", "up to <here"),
+        ("<p title=it's>It's <b>me</b>", "It's me"),
+        ("<p\nclass='a'\n>a</P x>", "a"),
+        ("<scripts>text</scripts>", "text"),
+        ("a<SCRIPT\nsrc='>'>b</scripts>c</script\n>d", "ad"),
+        ("<?xml version='1.0'?><![CDATA[x]]>a", "a"),
+        ("a<!-->b<!--->c<!-- <b> --!>d", "abcd"),
+        *(("a" + unended, "a") for unended in ("<!-- <b>c", "<script>b<c>", "<style>b", "<!b", "<?b")),
         ("", ""),
     ],
 )
 def test_markup_is_removed(markup: str, text: str) -> None:
     """Tags, comments, scripts and style sheets go; the text stays to the letter, but for blanks at its ends."""
     assert text_of(markup) == text
+
+
+PIECES = st.one_of(
+    st.tuples(st.text(st.characters(exclude_characters="<"))).map(lambda piece: (*piece, *piece)),
+    st.tuples(
+        st.sampled_from(
+            ["<b>", "</b>", "<br/>", "<a b='<\">' c=\"'>\">", "<!-- <b> -->", "<!x>", "<style>p > a {}</style>"]
+        ),
+        st.just(""),
+    ),
+)
+
+
+@given(st.lists(PIECES))
+def test_nothing_but_markup_is_removed(pieces: list[tuple[str, str]]) -> None:
+    """Whatever stands between tags, and whatever stands in them, each text is left as it was."""
+    assert text_of("".join(markup for markup, _ in pieces)) == "".join(text for _, text in pieces).strip()
+
+
+@pytest.mark.parametrize(
+    "hostile", ["<", "<a ", "<a b=", "<a b='", "<a b=\"'", "<!--", "<![CDATA[", "</a ", "<script></"]
+)
+def test_no_text_stops_the_process(hostile: str) -> None:
+    """Tags that never end cost no more than others: a stranger's 100 KB take milliseconds."""
+    begin = process_time()
+    text_of(hostile * (100_000 // len(hostile)))
+    assert process_time() - begin < 1
 
 
 def test_several_values_are_relieved_of_their_markup() -> None:

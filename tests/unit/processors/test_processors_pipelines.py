@@ -207,6 +207,13 @@ def test_a_trace_is_put_into_the_baton(running: SiteOf, options: str) -> None:
     assert (result["source"], result["destination"], result["baton"]) == (enter["destination"], None, 10)
 
 
+def test_a_trace_within_a_trace_has_its_batons(running: SiteOf) -> None:
+    """Who asked for a trace gets all of it, also from a baton that is watched for somebody else, without batons."""
+    site = running("pipeline: double, trace_path: trace, input_path: n")
+    results, _ = site.resource("pipeline.main").trace({"n": 5})
+    assert [step["baton"] for step in results[0]["trace"]] == [5, 10]
+
+
 def test_a_pipeline_that_waits_is_traced_too(running: SiteOf) -> None:
     """The trace is complete when the pipeline has ended."""
     baton: dict[str, Any] = {"n": 5}

@@ -41,6 +41,22 @@ def test_a_missing_format_is_told() -> None:
         FormatString(format_path="form").process({})
 
 
+@pytest.mark.parametrize("form", ["{0.__class__}", "{:{0.__doc__}}", "{0[a]._secret}"])
+def test_a_format_of_the_baton_sees_nothing_private(form: str) -> None:
+    """Somebody outside may have written it; a configuration may ask for all it likes."""
+    with pytest.raises(ValueError, match="the format at 'form' asks for something private"):
+        FormatString(format_path="form", input_path="n").process({"form": form, "n": 5})
+    assert FormatString(format="{0.__class__}").process(5) == "<class 'int'>"
+
+
+@pytest.mark.parametrize("form", ["{", "{a", "}", "{:{a}"])
+def test_a_format_that_is_none_is_told_at_the_start(form: str) -> None:
+    """A brace that is not closed is a mistake of the configuration; a text of one is written twice."""
+    with pytest.raises(ConfigurationError, match="is no format") as raised:
+        FormatString(format=form)
+    assert "{{" in str(raised.value)
+
+
 @pytest.mark.parametrize("options", [{}, {"format": "a", "format_path": "b"}])
 def test_exactly_one_format(options: dict[str, Any]) -> None:
     """Neither format, or both, is a mistake when the step is made."""
@@ -97,6 +113,8 @@ def test_what_the_encoding_does_not_have_is_an_error() -> None:
         ("a", {"b": 1}, "a{'b': 1}"),
         ("a", None, "aNone"),
         ("ü", b"\xff", b"\xc3\xbc\xff"),
+        ("a", bytearray(b"b"), b"ab"),
+        ("a", memoryview(b"b"), b"ab"),
     ],
 )
 def test_a_prefix_stands_in_front_of_anything(prefix: Any, value: Any, text: Any) -> None:

@@ -104,6 +104,13 @@ def test_the_page_has_the_steps() -> None:
     assert fields(View(TRACE, SVG), json.JSONEncoder().encode)["dot"] == '<svg><g id="graph0"></g></svg>'
 
 
+def test_the_page_knows_where_a_failure_began() -> None:
+    """The steps that it only climbs past say so."""
+    failure = {"type": "builtins.KeyError", "args": ["x"], "traceback": ""}
+    climbing = [*TRACE[:2], step(B, A, failure=failure), step(A, "out", failure=failure)]
+    assert [step["is_origin"] for step in page(View(climbing, SVG)).json("steps")] == [False, False, True, False]
+
+
 def test_the_form_is_filled_and_completes_names() -> None:
     """The form has what was asked for, and the names of all pipelines to choose from."""
     shown = page(View([], pipelines=["web.a", "b"], pipeline="web.a", baton='{"n": "<1>"}'))

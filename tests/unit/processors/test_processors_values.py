@@ -10,7 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.python.filepath import FilePath
 
+from piped.ground.errors import ConfigurationError
 from piped.processors.values import Remap, SetValue, SetValues, copies_of, fresh, increment_counter
+
+Main = Callable[[str], Any]
 
 plain_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(),
@@ -76,6 +79,14 @@ def test_set_value_shares_nothing_between_batons() -> None:
     assert step.process({}) == {"list": [1]}
 
 
+@pytest.mark.parametrize("step", ["set-value: {path: a, value: [{b: !path c}]}", "set-values: {mapping: {a: !path c}}"])
+def test_a_path_is_no_value(main: Main, step: str) -> None:
+    """Its text would be taken for what lies there; the error names the step that copies."""
+    with pytest.raises(ConfigurationError, match="!path c is not looked up here") as raised:
+        main(f"- {step}")
+    assert "remap" in str(raised.value)
+
+
 def test_set_values_sets_them_all() -> None:
     """Each value stands at its path, behind the prefix."""
     assert SetValues({"a": 1, "b.c": 2}).process({}) == {"a": 1, "b": {"c": 2}}
@@ -117,6 +128,13 @@ def test_remap_extends_a_list() -> None:
     assert step.process({"a": 1, "b": 2, "c": 3})["all"] == {"a": [1], "list": [2, 3]}
 
 
+@pytest.mark.parametrize("there", ["text", (1,), 5])
+def test_only_a_list_can_be_extended(there: Any) -> None:
+    """What stands where the list should be is not lost, and the error says what it is."""
+    with pytest.raises(TypeError, match=f"what lies at 'b' cannot be extended, it is {type(there).__name__}"):
+        Remap({"a": "b"}, extend=True).process({"a": 1, "b": there})
+
+
 @pytest.mark.parametrize(("increment", "after"), [(1, 3), (-5, -3), (0.5, 2.5)])
 def test_a_counter_counts(increment: float, after: float) -> None:
     """The number grows by the increment."""
@@ -125,7 +143,8 @@ def test_a_counter_counts(increment: float, after: float) -> None:
     assert baton == {"n": {"m": after}}
 
 
-def test_a_counter_has_to_be_there() -> None:
-    """There is no number that a missing counter begins with."""
-    with pytest.raises(TypeError):
-        increment_counter({}, counter_path="n")
+@pytest.mark.parametrize(("baton", "kind"), [({}, "NoneType"), ({"n": "5"}, "str"), ({"n": [5]}, "list")])
+def test_a_counter_has_to_be_there(baton: Any, kind: str) -> None:
+    """There is no number that a missing counter begins with; the error names its path."""
+    with pytest.raises(TypeError, match=f"what lies at 'n' is no number but {kind}"):
+        increment_counter(baton, counter_path="n")

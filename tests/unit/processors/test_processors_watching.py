@@ -56,6 +56,12 @@ def test_exactly_one_message(options: dict[str, Any]) -> None:
         Log(**options)
 
 
+def test_a_path_is_no_message(main: Main) -> None:
+    """Its text would be logged in place of what lies there; the error says how that is written."""
+    with pytest.raises(ConfigurationError, match=r"write message_path: a\.b"):
+        main("- log: {message: !path a.b}")
+
+
 def test_an_unknown_level_is_refused(main: Main) -> None:
     """A level that there is not is a mistake when the step is made, in Python as in a configuration."""
     with pytest.raises(ValueError, match="'failure' is no log level"):
