@@ -81,12 +81,25 @@ def test_a_failing_case_shows_the_difference_and_its_log(folder):
     write(folder, site__yaml=SITE.replace("tests:\n", f"tests:\n{FAILING}"))
     done = piped("test", "site.yaml", cwd=folder)
     assert done.returncode == 1
-    failed, difference, heading, log, passed, summary = lines(done)
+    failed, difference, results, steps, heading, log, passed, again, summary = lines(done)
     assert failed == "✗ hello knows bob  T"
-    assert difference == "    site.yaml:20:9: result.users.bob is missing, expected 2"
+    assert difference == "    site.yaml:20:9: result.users.bob is missing, expected 2 – there is: ada"
+    assert results == "    its results: [{'users': {'ada': 1}}]"
+    assert steps == "    its steps: fetch-context-1, log-1"
     assert heading == "    what was logged:"
     assert log.endswith("saying hello")
-    assert (passed, summary) == ("✓ hello knows ada  T", "2 tests: 1 passed, 1 failed")
+    assert passed == "✓ hello knows ada  T"
+    assert (again, summary) == ("✗ site.yaml:16:11: hello knows bob", "2 tests: 1 passed, 1 failed")
+
+
+def test_not_all_that_differs_is_shown(folder):
+    """A screen is enough to see what is wrong."""
+    names = ", ".join(f"x{number}: 1" for number in range(50))
+    wrong = f"  - {{name: many, pipeline: hello, contains: {{users: {{{names}}}}}}}\n"
+    write(folder, site__yaml=SITE + wrong)
+    shown = lines(piped("test", "site.yaml", "--only", "many", cwd=folder))
+    assert "    … and 30 differences more" in shown
+    assert len(shown) < 30
 
 
 def test_the_log_of_passing_cases_is_shown_when_asked_for(folder):
@@ -106,12 +119,12 @@ def test_a_file_of_tests_beside_is_read_too(folder):
     tests = "includes: [site.yaml]\npipelines: {fake: [passthrough]}\ntests:\n"
     write(folder, site_tests__yaml=tests + "  - {name: beside, pipeline: fake, result: {}}\n" + FAILING)
     done = piped("test", "site.yaml", cwd=folder)
-    assert [line for line in lines(done) if line[0] in "✓✗"] == [
+    assert [line for line in lines(done) if line[0] in "✓✗" and line.endswith("T")] == [
         "✓ hello knows ada  T",
         "✓ beside  T",
         "✗ hello knows bob  T",
     ]
-    assert "    site_tests.yaml:9:9: result.users.bob is missing, expected 2" in lines(done)
+    assert "    site_tests.yaml:9:9: result.users.bob is missing, expected 2 – there is: ada" in lines(done)
     assert lines(piped("test", "site_tests.yaml", "--only", "beside", cwd=folder)) == [
         "✓ beside  T",
         "1 test: 1 passed",
@@ -131,7 +144,7 @@ def test_only_some_cases_are_played(folder, only, names):
     """By a part of the name in any case, or by a pattern."""
     write(folder, site__yaml=SITE + FAILING)
     done = piped("test", "site.yaml", "--only", only, cwd=folder)
-    assert [line.split()[3] for line in lines(done) if line[0] in "✓✗"] == names
+    assert [line.split()[3] for line in lines(done) if line[0] in "✓✗" and line.endswith("T")] == names
 
 
 def test_what_cannot_be_tested_is_told(folder):
@@ -187,6 +200,23 @@ def test_a_test_can_be_interrupted(folder):
     assert process.returncode == 1
     assert "1 test: 1 passed" in told
     assert "stopped before the end" in error
+
+
+def test_cases_that_never_wait_can_be_interrupted(folder):
+    """Between two of them: the others are not played."""
+    step = "\n    - eval-lambda: {output_path: null, lambda: \"baton: __import__('time').sleep(0.05)\"}\ntests:\n"
+    cases = "".join(f"  - {{name: nap {number}, pipeline: nap, result: {{}}}}\n" for number in range(400))
+    write(folder, site__yaml=f"pipelines:\n  nap:{step}{cases}")
+    command = [PIPED, "test", "site.yaml"]
+    with subprocess.Popen(
+        command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={"PYTHONUNBUFFERED": "1"}
+    ) as process:
+        assert "nap 0" in process.stdout.readline()
+        process.send_signal(signal.SIGINT)
+        told, error = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert "stopped before the end" in error
+    assert "nap 399" not in told
 
 
 @pytest.mark.parametrize("name", ["tested.yaml", "quickstart.yaml"])
@@ -256,3 +286,13 @@ def test_a_configuration_of_piped_0_7_tests_itself(folder, checks, exit_code):
     done = piped("test", "old.yaml", cwd=folder)
     assert done.returncode == exit_code, done.stderr
     assert lines(done)[-1] == ("1 test: 1 passed" if exit_code == 0 else "1 test: 1 failed")
+
+
+def test_a_configuration_of_piped_0_7_that_breaks_off_has_failed(folder):
+    """Where its tests never come to `shutdown`, nobody waits for them for ever."""
+    broken = OLD.replace("    - old-checks\n", "    - raise-exception: {type: LookupError, args: no tests today}\n")
+    write(folder, old__yaml=broken, old_checks__py=OLD_CHECKS)
+    done = piped("test", "old.yaml", cwd=folder)
+    assert done.returncode == 1, done.stderr
+    assert "pipeline testing" in done.stdout
+    assert "it failed and so did not shut the process down: LookupError: no tests today" in done.stdout

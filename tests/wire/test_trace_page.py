@@ -6,10 +6,11 @@ from pathlib import Path
 from urllib.parse import urlencode
 
 import pytest
-from commands import EXAMPLES, Running, piped
+from commands import EXAMPLES, Running, fetch, piped
 from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.wait import WebDriverWait
 
 TRACING = EXAMPLES / "tracing.yaml"
@@ -31,6 +32,8 @@ pipelines:
         input_path: n
         lambda: 'n: 0 if n < 2000 else 1'
         consumers: [existing: again, passthrough]
+  change:
+    - eval-lambda: {input_path: text, output_path: text, lambda: "text: text[:-3] + 'new'"}
   drawing:
     - diagram-pipelines
     - render-dot: {type: svg}
@@ -128,7 +131,7 @@ def test_a_trace_is_stepped_through(browser):
     """Buttons, the keys n and p, the list and the numbers of the drawing all lead to the step that they name."""
     browser.open("shop.order", ORDER)
     assert browser.step == 1
-    assert not browser.driver.find_element(By.ID, "previous").is_enabled()
+    assert browser.driver.find_element(By.ID, "previous").get_attribute("aria-disabled") == "true"
     browser.click("#next")
     browser.click("#next")
     assert browser.step == 3
@@ -148,6 +151,67 @@ def test_a_trace_is_stepped_through(browser):
     browser.click("[name=baton]")
     browser.driver.switch_to.active_element.send_keys("n")
     assert browser.step == 5, "what is written in the form is no key of the viewer"
+
+
+def test_a_trace_can_be_followed_with_the_keyboard_alone(browser):
+    """The focus stays where it is at the end, goes along in the list, and capital letters are as good."""
+    browser.open("test", {})
+    focused = browser.driver.switch_to
+    browser.driver.execute_script("document.getElementById('next').focus()")
+    for _ in range(10):
+        focused.active_element.send_keys(Keys.ENTER)
+    assert browser.step == 8
+    assert focused.active_element.get_attribute("id") == "next"
+    browser.press("F")
+    assert browser.step == 3, "after the last failure comes the first"
+    browser.driver.execute_script("document.querySelector('#list button').focus()")
+    focused.active_element.send_keys(Keys.ENTER)
+    focused.active_element.send_keys("n")
+    assert focused.active_element.get_attribute("data-step") == "1"
+
+
+def test_a_screen_reader_hears_what_there_is_to_say(browser):
+    """The number of the step with its ends when it changes, and of the drawing nothing but its name."""
+    browser.open("shop.order", ORDER)
+    nodes = browser.driver.execute_cdp_cmd("Accessibility.getFullAXTree", {})["nodes"]
+    heard = [(node["role"]["value"], node.get("name", {}).get("value")) for node in nodes if not node["ignored"]]
+    assert ("group", "Drawing; the list of steps tells the same") in heard
+    assert [name for role, name in heard if role == "group" and "shop." in (name or "")] == []
+    assert [name for role, name in heard if role == "image"] == []
+    assert [line.strip() for line in browser.text("[role=status]").splitlines()] == [
+        "Step 1 of 14",
+        "the traced pipeline → price of each item: enters the pipeline",
+    ]
+
+
+def test_a_step_has_an_address(browser):
+    """That of the failure stands beside how it ended; another one may be written, or come from a colleague."""
+    browser.open("shop.order", {"items": ["tea", "dodo"]})
+    assert browser.text("#summary .bad") == "✗ failed: KeyError in look it up"
+    browser.click("#summary a")
+    WebDriverWait(browser.driver, 60).until(lambda _: browser.step == 7)
+    assert browser.text("#list [aria-current] em") == "failed"
+    assert browser.texts("#list em")[-2:] == ["climbs", "climbs"]
+    assert "✗ look it up" in browser.text("#drawing .node.failed")
+
+
+def test_the_whole_drawing_can_be_seen(browser):
+    """At first it is large enough to be read; one button shows all of it."""
+    browser.open("shop.order", ORDER)
+    hidden = "const pane = document.getElementById('drawing'); return pane.scrollHeight - pane.clientHeight"
+    assert browser.driver.execute_script(hidden) > 10
+    browser.click("#fit")
+    assert browser.driver.execute_script(hidden) <= 1
+
+
+def test_long_values_are_compared_where_they_differ(browser):
+    """Their beginnings are the same."""
+    browser.open("change", {"text": "x" * 1000 + "old"})
+    browser.press("n")
+    [row] = browser.texts("#changes li")
+    assert 'xold"' in row
+    assert 'xnew"' in row
+    assert len(row) < 200
 
 
 def test_what_a_step_changed_is_shown(browser):
@@ -197,24 +261,34 @@ def test_failures_are_marked(browser):
 
 
 def test_the_form_leads_to_the_page(browser):
-    """Without a question there is the form alone, with all names; sending it shows the trace at the same address."""
+    """Without a question there is the form with all names to choose; sending it shows the trace at its address."""
     browser.driver.get(browser.url)
     assert not browser.driver.find_element(By.TAG_NAME, "main").is_displayed()
     names = {option.get_attribute("value") for option in browser.all("#pipelines option")}
     assert {"shop.order", "test", "tracer.page"} <= names
-    browser.driver.find_element(By.NAME, "pipeline").send_keys("test")
-    browser.click("form button")
+    [choice] = [button for button in browser.all("#names button") if button.text == "test"]
+    choice.click()
+    browser.driver.switch_to.active_element.send_keys(Keys.CONTROL, Keys.ENTER)
     browser.wait_for("#drawing g.node")
     assert browser.driver.current_url.startswith(f"{browser.url}?pipeline=test&baton=%7B%7D")
     assert browser.driver.find_element(By.NAME, "pipeline").get_attribute("value") == "test"
 
 
+def test_other_sites_run_nothing(tracer):
+    """A browser says where a question comes from; one from elsewhere fills the form, and no more."""
+    question = tracer.url("/?pipeline=test&baton=%7B%22a%22:1%7D")
+    for site, runs in (("cross-site", False), ("same-site", False), ("same-origin", True), ("none", True)):
+        page = fetch(question, headers={"Sec-Fetch-Site": site}).body
+        assert ('"kind": "consumer"' in page) is runs
+        assert 'value="test"' in page
+
+
 def test_a_wrong_question_is_answered(browser):
     """A pipeline that there is not and a baton that is no JSON are told on the page, which keeps what was written."""
     browser.driver.get(f"{browser.url}?pipeline=shop.ordr&baton=%7B%7D")
-    assert "did you mean 'pipeline.shop.order'?" in browser.text("#failure")
+    assert browser.text("#failure").count("did you mean 'pipeline.shop.order'?") == 1
     browser.driver.get(f"{browser.url}?pipeline=test&baton=%7B")
-    assert "JSONDecodeError" in browser.text("#failure")
+    assert "Expecting property name" in browser.text("#failure")
     assert browser.driver.find_element(By.NAME, "baton").get_attribute("value") == "{"
 
 
@@ -225,6 +299,9 @@ def test_a_baton_is_never_a_part_of_the_page(browser):
     assert browser.driver.title == "test – trace"
     assert json.loads(browser.text("#baton")) == baton
     assert browser.all("main img") == []
+    browser.open("test", {"\u202eabc\u0085": "\u2066"})
+    assert json.loads(browser.text("#baton")) == {"\u202eabc\u0085": "\u2066"}
+    assert '"\\u202eabc\\u0085": "\\u2066"' in browser.text("#baton"), "signs that turn a text around are shown"
 
 
 def test_a_long_trace_can_be_used(browser):

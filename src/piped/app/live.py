@@ -6,9 +6,11 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.task import deferLater
 
 from piped.app.process import Process
 from piped.app.verdicts import Kind, Verdict
+from piped.pipelines.graph import Graph
 from piped.runtime.assembly import Assembly
 
 #: The section of suites, which is the beginning of their resource paths too.
@@ -17,6 +19,8 @@ SECTION = "status_tests"
 _REPORTER = "create-statustest-reporter"
 #: Seconds to wait for a suite to be ready.
 PATIENCE = 10.0
+#: Seconds between two looks at tests that a configuration runs itself.
+LOOK = 0.1
 
 
 def suites_of(assembly: Assembly) -> list[str]:
@@ -27,7 +31,7 @@ def suites_of(assembly: Assembly) -> list[str]:
 
 def runs_its_own(assembly: Assembly) -> bool:
     """Whether pipelines of a configuration run status tests, as in Piped 0.7: they end with a step `shutdown`."""
-    return any(step.name == _REPORTER for graph in assembly.graphs.values() for step in graph)
+    return any(map(_reports, assembly.graphs.values()))
 
 
 class LiveProcess(Process):
@@ -50,9 +54,8 @@ async def run_live(process: LiveProcess, suites: Sequence[str], tell: Callable[[
             await _until_asked(process, suites, tell)
     finally:
         await process.stop()
-    defined = suites_of(
-        process.assembly
-    )  # those that were asked for are told, and others run at the start all the same
+    # Those that were asked for are told, and others run at the start all the same.
+    defined = suites_of(process.assembly)
     for report in process.environment.reports:
         if report.name not in defined:
             for verdict in _verdicts(report):
@@ -81,7 +84,27 @@ async def _run(process: LiveProcess, suites: Sequence[str], tell: Callable[[Verd
         for verdict in _verdicts(await suite.run()):
             tell(verdict)
     if not suites:
-        await Deferred()  # the end comes from outside
+        tell(await _failure_of_its_own(process))
+
+
+async def _failure_of_its_own(process: LiveProcess) -> Verdict:
+    """What is told of a pipeline that failed before it came to its step `shutdown`; else waits, to be cancelled."""
+    manager = process.environment.dependency_manager
+    graphs = process.assembly.graphs
+    wanted = [manager.as_dependency(f"pipeline.{name}") for name in graphs if _reports(graphs[name])]
+    for dependency in wanted:
+        manager.add_dependency(dependency)
+    manager.resolve_initial_states()
+    while True:
+        for pipeline in (dependency.get_resource() for dependency in wanted if dependency.is_ready):
+            if pipeline.failed and not pipeline.waiting:
+                what = f"it failed and so did not shut the process down: {pipeline.last_failures[-1].what}"
+                return Verdict(SECTION, f"pipeline {pipeline.name}", "failed", 0, what)
+        await deferLater(process.reactor, LOOK)
+
+
+def _reports(graph: Graph) -> bool:
+    return any(step.name == _REPORTER for step in graph)
 
 
 def _verdicts(report: Any) -> Iterator[Verdict]:

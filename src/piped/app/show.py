@@ -30,7 +30,7 @@ _conf = click.option(
 @_conf
 @settings_options
 def list_(settings: Settings, kind: str | None, conf: str | None) -> None:
-    """List processors, providers, services, and the houses that are closed.
+    """List processors, providers and services, and closed houses.
 
     \b
     Example:
@@ -82,7 +82,7 @@ def _names(_ctx: click.Context, _parameter: click.Parameter, begun: str) -> list
 @_conf
 @settings_options
 def show(settings: Settings, name: str, conf: str | None) -> None:
-    """Show how a processor or a section is written, or what a service does.
+    """Show how a processor or a section is written.
 
     \b
     Example:

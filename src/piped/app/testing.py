@@ -12,6 +12,7 @@ from typing import Any
 
 import click
 from twisted.internet.defer import CancelledError
+from twisted.internet.task import deferLater
 
 from piped.app import garbage, reactors
 from piped.app.errands import run_errand
@@ -19,7 +20,7 @@ from piped.app.live import LiveProcess, run_live, runs_its_own, suites_of
 from piped.app.loading import Settings, checked, enter, located, settings_options, start_logging, tell_or_refuse
 from piped.app.process import environment_of
 from piped.app.run import DRAIN
-from piped.app.verdicts import Verdict, junit, shown, summary
+from piped.app.verdicts import Kind, Verdict, failures, junit, shown, summary
 from piped.cases.notation import Case
 from piped.cases.reading import read_cases
 from piped.cases.running import Played, play
@@ -28,6 +29,8 @@ from piped.runtime.assembly import Assembly
 
 #: The exit code where there is nothing to test.
 NOTHING = 5
+#: Of what was found in a case no more is shown.
+MOST_PROBLEMS = 20
 #: What a file of tests is called, after the name of the configuration that it tests.
 BESIDE = "_tests"
 
@@ -54,6 +57,7 @@ class Session:
     async def run(self, reactor: Any) -> None:
         """Test it all."""
         for case, assembly in self.cases:
+            await deferLater(reactor, 0)  # a signal can come in between
             self.tell(_verdict(await play(case, assembly, reactor), self.is_verbose))
         if self.service is not None:
             click.echo("starting the service for its status tests")
@@ -107,6 +111,8 @@ def test_(
     session = _chosen(file, settings, only, is_verbose, not no_live)
     garbage.resume()
     _run(reactor, session)
+    for line in failures(session.verdicts) if len(session.verdicts) > 1 else ():
+        click.secho(line, fg="red")
     click.echo(summary(session.verdicts) if session.verdicts else f"{file}: there is nothing to test")
     if junit_file:
         _write(junit_file, junit(session.verdicts), settings)
@@ -196,11 +202,15 @@ def _run(reactor: Any, session: Session) -> None:
 
 
 def _verdict(played: Played, is_verbose: bool) -> Verdict:
-    told = [str(problem) for problem in played.found]
+    told = [str(problem) for problem in played.found[:MOST_PROBLEMS]]
+    if len(played.found) > MOST_PROBLEMS:
+        told.append(f"… and {len(played.found) - MOST_PROBLEMS} differences more")
+    told += played.asides
     if played.traceback:
         told.append(played.traceback)
     if played.log and (is_verbose or not played.has_passed):
         told += ["what was logged:", *played.log]
     name = played.case.name
     suite = name.where.file if name.where else ""
-    return Verdict(suite, name, "passed" if played.has_passed else "failed", played.seconds, "\n".join(told))
+    outcome: Kind = "passed" if played.has_passed else "failed"
+    return Verdict(suite, name, outcome, played.seconds, "\n".join(told), name.where)

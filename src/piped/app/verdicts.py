@@ -11,6 +11,8 @@ from xml.etree import ElementTree
 
 import click
 
+from piped.ground.errors import Mark
+
 Kind = Literal["passed", "failed", "skipped"]
 _SIGNS: dict[Kind, tuple[str, str]] = {"passed": ("✓", "green"), "failed": ("✗", "red"), "skipped": ("–", "yellow")}
 #: What XML cannot say.
@@ -24,6 +26,7 @@ class Verdict:
     Args:
         suite: what it belongs to: a file, or a suite of status tests.
         told: why, in as many lines as needed; '' where there is nothing to say.
+        where: the place where it is written, if that is known.
     """
 
     suite: str
@@ -31,6 +34,7 @@ class Verdict:
     outcome: Kind
     seconds: float
     told: str = ""
+    where: Mark | None = None
 
 
 def shown(verdict: Verdict) -> str:
@@ -53,6 +57,12 @@ def summary(verdicts: Sequence[Verdict]) -> str:
     return f"{len(verdicts)} test{'' if len(verdicts) == 1 else 's'}: {told}"
 
 
+def failures(verdicts: Sequence[Verdict]) -> list[str]:
+    """The names of those that failed, with their places, for the end of a long list."""
+    failed = [verdict for verdict in verdicts if verdict.outcome == "failed"]
+    return [f"✗ {verdict.where or verdict.suite}: {verdict.name}" for verdict in failed]
+
+
 def junit(verdicts: Sequence[Verdict]) -> bytes:
     """The file that programs for continuous integration read, in the form of JUnit."""
     root = ElementTree.Element("testsuites")
@@ -64,6 +74,8 @@ def junit(verdicts: Sequence[Verdict]) -> bytes:
         element = ElementTree.SubElement(root, "testsuite", attributes)
         for verdict in its:
             attributes = {"classname": suite, "name": verdict.name, "time": f"{verdict.seconds:.3f}"}
+            if verdict.where is not None:
+                attributes |= {"file": verdict.where.file, "line": str(verdict.where.line)}
             case = ElementTree.SubElement(element, "testcase", {key: _text(each) for key, each in attributes.items()})
             if verdict.outcome == "skipped":
                 ElementTree.SubElement(case, "skipped", message=_text(verdict.told))

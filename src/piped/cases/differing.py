@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from difflib import ndiff
+from difflib import unified_diff
+from itertools import islice
 from reprlib import Repr
 from typing import Any
 
 from piped.config.nodes import Node
-from piped.ground.errors import Problem
+from piped.ground.errors import Problem, did_you_mean
 
 #: Texts that are longer are shown from where they differ.
 LONG = 60
@@ -56,14 +57,16 @@ def _in_mapping(
     expected: Node, found: Mapping[Any, Any], scalar: Callable[[Node], Any], path: str, is_partial: bool
 ) -> Iterator[Problem]:
     members = {str(key): value for key, value in found.items()}
+    unexpected = [key for key in members if key not in expected.value]
     for key, node in expected.value.items():
         inner = _below(path, key)
         if key in members:
             yield from differences(node, members[key], scalar, inner, is_partial=is_partial)
         else:
-            yield Problem(f"{inner} is missing, expected {shown(node.plain(scalar))}", node.named_at)
+            what = f"{inner} is missing, expected {shown(node.plain(scalar))}"
+            yield Problem(what, node.named_at, did_you_mean(key, unexpected))
     if not is_partial:
-        for key in members.keys() - expected.value.keys():
+        for key in unexpected:
             yield Problem(f"{_below(path, key)} is {shown(members[key])}, expected nothing", expected.named_at)
 
 
@@ -98,7 +101,9 @@ def _is_same(value: Any, found: Any) -> bool:
 def _between_texts(path: str, expected: str, found: str) -> str:
     """Two texts that differ: as they are if they are short, from the difference on if not, or line by line."""
     if "\n" in expected or "\n" in found:
-        lines = [f"    {line}" for line in ndiff(expected.split("\n"), found.split("\n")) if line[0] in "+-"]
+        # Not ndiff, which needs minutes for some hundred lines.
+        compared = unified_diff(expected.split("\n"), found.split("\n"), n=1, lineterm="")
+        lines = [f"    {_in_diff(line)}" for line in islice(compared, 2, None)]
         more = [f"    … and {len(lines) - MOST_LINES} lines more"] if len(lines) > MOST_LINES else []
         return "\n".join([f"{path} differs (- expected, + found):", *lines[:MOST_LINES], *more])
     if max(len(expected), len(found)) <= LONG:
@@ -108,3 +113,11 @@ def _between_texts(path: str, expected: str, found: str) -> str:
     begin = max(same - 10, 0)
     parts = [f"{'…' if begin else ''}{text[begin : begin + LONG]!r}" for text in (found, expected)]
     return f"{path} differs from sign {same + 1} on: it is {parts[0]}, expected {parts[1]}"
+
+
+def _in_diff(line: str) -> str:
+    """A line in which nothing is hidden: neither blanks at its end nor signs that steer a terminal."""
+    sign, text = line[0], line[1:]
+    if sign == "@":
+        return line
+    return f"{sign} {text if text.isprintable() and text == text.rstrip() else repr(text)}"

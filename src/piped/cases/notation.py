@@ -281,7 +281,7 @@ class Case:
         contains: a part of the last result: mappings may have more names than are written here.
         error: how the pipeline fails: the full name of an exception or of a base of it, or a mapping.
         processors: what stands in for steps: for all that a processor makes, by its name; for one of this pipeline, by
-            its id or node_name; for one of another pipeline, as `pipeline.step`.
+            its id or node_name; for one of another pipeline, as `pipeline.step`, also where that is inlined.
         resources: what stands in for resources, by their paths.
         now: the time when the baton is sent.
         advance: how far the time moves while the pipeline waits.

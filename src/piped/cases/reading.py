@@ -68,15 +68,16 @@ def steps_named(name: str, pipeline: str, assembly: Assembly) -> list[Processor]
     """The steps that a stand-in of a case is for: the meaning that is nearest to the pipeline wins.
 
     Args:
-        name: the id or node_name of a step, after the name of its pipeline and a dot if that is another one; or the
-            name of a processor, for all the steps that it makes.
+        name: the id or node_name of a step, after the name of its pipeline and a dot if that is another one, for that
+            step wherever its pipeline is inlined; or the name of a processor, for all the steps that it makes.
         pipeline: which the case tests.
     """
     if found := [step for step in assembly.graphs[pipeline] if name in _labels(step)]:
         return found
     steps = [step for graph in assembly.graphs.values() for step in graph]
     if found := [step for step in steps if name in (f"{step.pipeline_name}.{label}" for label in _labels(step))]:
-        return found
+        written = {step.where for step in found if step.where is not None}
+        return found + [step for step in steps if step.where in written and step not in found]
     entry = assembly.catalog.processors.get(name)
     return [step for step in steps if entry is not None and _factory_of(step) is entry.factory]
 

@@ -33,6 +33,10 @@ from piped.testing import Stage
 
 #: Log lines of a case of which no more are kept, the latest.
 MOST_LINES = 200
+#: Steps of which no more are named.
+MOST_STEPS = 20
+#: What ends a process; a step that raises it shall not end the other cases.
+_ENDS = (SystemExit, KeyboardInterrupt)
 #: Seconds by which sums of times since 1970 may be wrong.
 ROUNDING = 1e-6
 
@@ -43,6 +47,7 @@ class Played:
 
     Attributes:
         found: what is not as expected, each at the place of the expectation.
+        asides: what else helps to understand what was found.
         traceback: of the failure that nobody expected, if it has one to show.
         log: the latest lines that were logged meanwhile.
     """
@@ -50,6 +55,7 @@ class Played:
     case: Case
     seconds: float = 0.0
     found: list[Problem] = field(default_factory=list)
+    asides: list[str] = field(default_factory=list)
     traceback: str = ""
     log: deque[str] = field(default_factory=lambda: deque(maxlen=MOST_LINES))
 
@@ -72,7 +78,7 @@ async def play(case: Case, assembly: Assembly, reactor: Any) -> Played:
             played.found += await _Play(case, assembly, reactor, played).found()
         except CancelledError:
             raise
-        except Exception as error:  # of whatever the configuration is made of
+        except (Exception, *_ENDS) as error:  # of whatever the configuration is made of
             _fail(played, error)
     played.seconds = reactor.seconds() - began
     return played
@@ -105,9 +111,7 @@ def _fail(played: Played, error: BaseException) -> None:
     if isinstance(error, ConfigurationError) and error.problems:
         played.found += error.problems
         return
-    hint = error.hint if isinstance(error, PipedError) else ""
-    if isinstance(error, NotReadyError):
-        hint = f"{hint} – stand in for it in 'resources'" if hint else "stand in for what it needs in 'resources'"
+    hint = "stand in for what it needs in 'resources'" if isinstance(error, NotReadyError) else ""
     expected = f", expected {case.expected_error.described}" if case.expected_error else ""
     played.found.append(Problem(f"it failed with {told(error)}{expected}", case.expectation, hint))
     if not isinstance(error, PipedError):  # which says it all
@@ -152,6 +156,8 @@ class _Play:
         self.clock = CaseClock(case.now)
         self.assembly = _anew(assembly)
         self.pipeline = find_pipeline(case.pipeline, assembly.graphs) or str(case.pipeline)
+        #: Of the stand-ins of steps, by the names that the case gives them.
+        self.answers: dict[str, Answers] = {}
 
     async def found(self) -> list[Problem]:
         """Sends the baton in, waits, and compares."""
@@ -159,11 +165,16 @@ class _Play:
         resources = {path: stand_in_for(path, each, self._send) for path, each in self.case.resources.items()}
         self.stage = Stage.of(self.assembly, self.clock, _kept_contexts(self.assembly) | resources)
         pipeline = self.stage.get(f"pipeline.{self.pipeline}")
-        outcome, trace = pipeline.trace(self.case.baton_.value())
-        if isinstance(outcome, Walk):
-            outcome = await self._waited_for(outcome, trace)
-        found = self._compared(outcome) if outcome is not None else []
-        return found + self._unasked()
+        try:
+            outcome, trace = pipeline.trace(self.case.baton_.value())
+            if isinstance(outcome, Walk):
+                outcome = await self._waited_for(outcome, trace)
+        except _ENDS as error:
+            outcome, trace = Failure(error), pipeline.last_trace
+        found = [*(self._compared(outcome) if outcome is not None else []), *self._unasked()]
+        if found or self.played.found:
+            self.played.asides += self._asides(trace)
+        return found
 
     def _send(self, name: str, baton: Any) -> Any:
         pipeline: Pipeline = self.stage.get(f"pipeline.{name}")
@@ -175,7 +186,7 @@ class _Play:
         named = [(name, steps_named(name, self.pipeline, self.assembly)) for name in self.case.processors]
         for name, steps in sorted(named, key=lambda each: len(each[1]), reverse=True):  # for one step wins over for all
             stand_in = self.case.processors[name]
-            answers = Answers(stand_in, f"the stand-in of {name}")
+            answers = self.answers[name] = Answers(stand_in, f"the stand-in of {name}")
             stand_ins |= {step: StandInStep(step, stand_in, answers) for step in steps}
         graphs = self.assembly.graphs
         graphs.update({name: with_stand_ins(graph, stand_ins) for name, graph in graphs.items()})
@@ -226,7 +237,10 @@ class _Play:
         if error is not None:
             what = f"it did not fail, expected {error.described}: its results are {shown(outcome)}"
             return [Problem(what, error.where)]
-        return list(self._differences(outcome))
+        found = list(self._differences(outcome))
+        if found:
+            self.played.asides.append(f"its results: {shown(outcome)}")
+        return found
 
     def _differences(self, results: list[Any]) -> Iterator[Problem]:
         case = self.case
@@ -235,6 +249,14 @@ class _Play:
         for expected, is_partial in ((case.result, False), (case.contains, True)):
             if expected.node is not None:
                 yield from differences(expected.node, results[-1], expected.scalar, "result", is_partial=is_partial)
+
+    def _asides(self, trace: Trace) -> Iterator[str]:
+        """Which way the baton went, and past which stand-ins."""
+        steps = [visit.step.label for visit in trace.visits]
+        more = f", and {len(steps) - MOST_STEPS} more" if len(steps) > MOST_STEPS else ""
+        yield f"its steps: {', '.join(steps[:MOST_STEPS])}{more}"
+        if unused := [repr(str(name)) for name, answers in self.answers.items() if not answers.calls]:
+            yield f"stand-ins of steps that it did not come to: {', '.join(unused)}"
 
     def _unasked(self) -> list[Problem]:
         """Stand-ins that stand in for nothing: most likely the path is wrong."""

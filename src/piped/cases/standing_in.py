@@ -23,7 +23,8 @@ class Answers:
     def __init__(self, answer: Answer, who: str) -> None:
         self._answer, self._who = answer, who
         self._each = answer.returns_each.items()
-        self._calls = 0
+        #: How often it was called.
+        self.calls = 0
 
     def next(self, otherwise: Any = None) -> Any:
         """What this call gives: `otherwise` where the stand-in does not say.
@@ -31,8 +32,8 @@ class Answers:
         Raises:
             AssertionError: it was called more often than it says.
         """
-        answer, number = self._answer, self._calls
-        self._calls += 1
+        answer, number = self._answer, self.calls
+        self.calls += 1
         if answer.raised:
             raise answer.raised.made()
         if answer.returns_each.is_written:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,7 +30,19 @@ def handovers(trace: Trace, outside: Any = None) -> list[Handover]:
 
     A trace notes only what cannot be known otherwise; whom a baton came from follows from the graph.
     """
-    return _Retelling(trace, outside).tell()
+    told: list[Handover] = []
+    walks = [_Retelling(trace, outside, told).tell()]
+    while walks:  # no recursion: pipelines that run themselves may nest deeper than Python's stack
+        inner = next(walks[-1], None)
+        if inner is None:
+            walks.pop()
+        else:
+            walks.append(_Retelling(*inner, told).tell())
+    return told
+
+
+class _Cut(Exception):
+    """The walk was stopped, has not ended yet, or its trace was cut."""
 
 
 @dataclass(eq=False, slots=True)
@@ -46,29 +58,34 @@ class _Node:
 class _Retelling:
     """The walk once more, on paper: the same rules, with the outcomes that the trace has noted."""
 
-    def __init__(self, trace: Trace, outside: Any) -> None:
-        self._trace, self._outside = trace, outside
+    def __init__(self, trace: Trace, outside: Any, told: list[Handover]) -> None:
+        self._trace, self._outside, self._told = trace, outside, told
         self._log = iter(trace.log)
-        self._told: list[Handover] = []
         #: Steps still to be visited, the next one last: (step, who hands over, the failure it is to handle).
         self._left: list[tuple[Processor, _Node | None, BaseException | None]] = []
 
-    def tell(self) -> list[Handover]:
+    def tell(self) -> Iterator[tuple[Trace, Processor]]:
+        """Adds what happened to what is told; yields each inner walk with its step where it is to be told."""
         self._left = [(source, None, None) for source in reversed(self._trace.graph.sources)]
         try:
             while self._left:
                 _, giver, handles = self._left.pop()
-                self._visit(_Node(self._next(Visit), giver, handles, len(self._left)))
-        except StopIteration:
-            pass  # the walk was stopped, has not ended yet, or its trace was cut
-        return self._told
+                node = _Node(self._next(Visit), giver, handles, len(self._left))
+                self._enter(node)
+                for walk in node.visit.walks:
+                    yield walk, node.visit.step
+                self._leave(node)
+        except _Cut:
+            pass
 
     def _next(self, kind: Any) -> Any:
-        entry = next(self._log)
+        entry = next(self._log, None)
+        if entry is None:
+            raise _Cut
         assert isinstance(entry, kind), f"the trace of {self._trace.name} does not fit its graph"
         return entry
 
-    def _visit(self, node: _Node) -> None:
+    def _enter(self, node: _Node) -> None:
         visit, giver, step = node.visit, node.giver, node.visit.step
         if giver is None:
             self._tell(self._outside, step, visit.baton)
@@ -76,12 +93,13 @@ class _Retelling:
             self._tell(giver.visit.step, step, visit.baton, failure=node.handles, is_error_consumer=True)
         else:
             self._tell(giver.visit.step, step, visit.baton, time_spent=_spent(giver.visit))
-        for walk in visit.walks:
-            self._told += handovers(walk, step)
+
+    def _leave(self, node: _Node) -> None:
+        visit, step = node.visit, node.visit.step
         if visit.failure is not None:
             return self._fail(node, visit.failure)
         if visit.ended is None:
-            raise StopIteration
+            raise _Cut
         following = self._chosen(step, "get_consumers", step.consumers)
         if isinstance(following, Exception):
             return self._fail(node, following)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from colorsys import hls_to_rgb
 from typing import Any, Literal
 
@@ -17,7 +17,7 @@ Kind = Literal["consumer", "error_consumer", "failure", "result"]
 MOST_NUMBERED = 300
 _FONT = 'fontname="Helvetica,Arial,sans-serif", fontsize=11'
 _LOOK = (
-    f"graph [style=rounded, {_FONT}];",
+    f"graph [style=rounded, labeljust=l, {_FONT}];",  # edges come in at the middle
     # With room for the fonts of other machines.
     f'node [shape=box, style=rounded, margin="0.2,0.08", {_FONT}];',
     f"edge [{_FONT}];",
@@ -29,7 +29,7 @@ def dot(trace: Sequence[Handover], graphs: Mapping[str, Graph], show_unused: boo
 
     An edge has the id `baton_<index>`; its colour goes with the time spent in the step before it, from green over
     yellow, which is the mean, to red. It is dashed red when it leads to an error consumer and dashed pink where a
-    failure climbs. Results are diamonds.
+    failure climbs; the step that has failed is marked. Results are diamonds.
 
     Args:
         graphs: the pipelines by name: what of them was not used is dotted.
@@ -40,10 +40,11 @@ def dot(trace: Sequence[Handover], graphs: Mapping[str, Graph], show_unused: boo
     lines = [f"    {line}" for line in _LOOK]
     if len(trace) > MOST_NUMBERED:
         lines.append(f'    label="Only the first {MOST_NUMBERED} of {len(trace):,} steps are numbered.";')
+    failed = {name_of(trace[index]["source"]) for index in origins(trace)}
     for number, name in enumerate(pipelines):
         unused = [step for step in graphs[name] if step not in visited] if show_unused and name in graphs else []
         lines += [f"    subgraph cluster_{number} {{", f"        label={quoted(name)};"]
-        lines += [f"        {line}" for line in _nodes(name, trace, visited, unused)]
+        lines += [f"        {line}" for line in _nodes(name, trace, visited, unused, failed)]
         lines.append("    }")
     outside = {name_of(end): end for step in trace for end in ends_of(step) if not _is_inside(end, pipelines)}
     lines += [f"    {quoted(name)} [label={quoted(label_of(end))}];" for name, end in outside.items()]
@@ -67,6 +68,19 @@ def kind_of(step: Handover) -> Kind:
     if step["failure"] is not None:
         return "failure"
     return "result" if step["destination"] is None else "consumer"
+
+
+def origins(trace: Sequence[Handover]) -> set[int]:
+    """The indexes of the steps with which failures begin; those of failures that only climb on are not among them."""
+    begun, climbed = set(), set()
+    for index, step in enumerate(trace):
+        if step["failure"] is not None:
+            told = repr(step["failure"])
+            if (name_of(step["source"]), told) not in climbed:
+                begun.add(index)
+            if kind_of(step) == "failure":
+                climbed.add((target_of(step), told))
+    return begun
 
 
 def name_of(end: Any) -> str:
@@ -96,11 +110,18 @@ def _is_inside(end: Any, pipelines: Sequence[str]) -> bool:
 
 
 def _nodes(
-    pipeline: str, trace: Sequence[Handover], visited: Iterable[Any], unused: Iterable[Processor]
+    pipeline: str,
+    trace: Sequence[Handover],
+    visited: Iterable[Any],
+    unused: Iterable[Processor],
+    failed: Collection[str],
 ) -> Iterator[str]:
     for step in visited:
         if _is_inside(step, [pipeline]):
-            yield f"{quoted(name_of(step))} [label={quoted(step.label)}];"
+            if name_of(step) in failed:
+                yield f'{quoted(name_of(step))} [label={quoted(f"✗ {step.label}")}, color=red, class="failed"];'
+            else:
+                yield f"{quoted(name_of(step))} [label={quoted(step.label)}];"
     given = [step for step in trace if kind_of(step) == "result" and _is_inside(step["source"], [pipeline])]
     for name in dict.fromkeys(map(target_of, given)):
         yield f'{quoted(name)} [label="", shape=diamond, style="", width=0.25, height=0.25, class="result"];'

@@ -71,8 +71,8 @@ class DiagramTrace(InputOutputProcessor):
 
     What `run-pipeline` puts at its `trace_path` is drawn as edges that are numbered in the order of the steps, with a
     frame around each pipeline. Their colour is the time spent in the step before them: green for little, red for
-    much. An edge to an error consumer is dashed red, one where a failure climbs dashed pink, a result is a diamond,
-    and what was not used is dotted. The first 300 steps get numbers.
+    much. An edge to an error consumer is dashed red, one where a failure climbs dashed pink; who failed is marked with
+    ✗, a result is a diamond, and what was not used is dotted. The first 300 steps get numbers.
 
     Args:
         show_unused_processors: draw also the processors that the baton did not come to.

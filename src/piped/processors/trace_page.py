@@ -25,7 +25,7 @@ from piped import (
 )
 from piped.pipelines.handovers import Handover
 from piped.pipelines.processor import Baton
-from piped.pipelines.trace_drawing import ends_of, kind_of, label_of, name_of, target_of
+from piped.pipelines.trace_drawing import ends_of, kind_of, label_of, name_of, origins, target_of
 from piped.processors.markup import BATON_ENCODER, load_class
 from piped.processors.rendering import PAGES, SelfDrawing, engine
 
@@ -93,7 +93,8 @@ class RenderTrace(InputOutputProcessor):
             pipelines=list(self._environment.graphs),
             pipeline=asked.get("pipeline", [""])[0],
             baton=asked.get("baton", ["{}"])[0],
-            failure="" if input or failure is None else _reason(failure.value),  # a trace tells it better
+            # A trace tells it better.
+            failure="" if input or failure is None else told(failure.value, with_notes=False),
         )
         return self._environment.in_thread(self._page, view)
 
@@ -166,19 +167,15 @@ def _svg_and_source(drawing: str | bytes | None) -> tuple[str, str]:
 
 
 def _steps(trace: Sequence[Handover], encode: Callable[[Any], str]) -> Iterable[str]:
-    size = 0
-    for step in trace:
+    size, begun = 0, origins(trace)
+    for index, step in enumerate(trace):
         entry = {**step, "source": name_of(step["source"]), "destination": target_of(step), "kind": kind_of(step)}
+        entry["is_origin"] = index in begun
         if size > MOST_SIGNS:
             entry |= {"baton": None, "is_cut": True}
         text = _safe(encode(entry))
         size += len(text)
         yield text
-
-
-def _reason(error: BaseException | None) -> str:
-    hint = error.hint if isinstance(error, PipedError) else ""
-    return told(error, with_notes=False) + (f"\n{hint}" if hint else "")
 
 
 def _told(end: Any) -> dict[str, Any]:

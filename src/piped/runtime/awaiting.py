@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import asyncio
 from asyncio import _get_running_loop
+from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Generator
-from contextvars import Context
+from contextvars import Context, copy_context
 from inspect import isawaitable
 from types import CoroutineType, GeneratorType
 from typing import Any
@@ -211,11 +212,8 @@ class BatonTask:
         self._result, self._error, self._is_done = result, error, True
         callbacks, self._callbacks = self._callbacks, ()
         self._unheard = _Unheard(error) if error is not None and not callbacks and not self.stopped else None
-        for callback in callbacks:
-            try:
-                callback(self)
-            except Exception:
-                log.failure("what was told of the end of {task!r} has failed", task=self)
+        if callbacks:
+            _ends.tell(self, callbacks)
 
     def when_ended(self, callback: Callable[[Any], None]) -> None:
         """Call `callback(self)` at the end, at once and in the context of whoever ends it."""
@@ -262,12 +260,16 @@ class BatonTask:
 
     def stop(self) -> None:
         """Cancel what is awaited, in its own manner: a Deferred fails with Twisted's error, a future with asyncio's."""
-        if self._is_done:
-            return
-        self.stopped = True
-        if self._waits_for is None:  # inside asyncio.sleep(0), or running just now
-            self._throw = asyncio.CancelledError()
-        self._cancel_awaited(self._waits_for)
+        task: Any = self
+        while isinstance(task, BatonTask):  # one may wait for another, that for a third, and so on
+            if task._is_done:
+                return
+            task.stopped = True
+            waiting, task = task, task._waits_for
+        if task is None:  # inside asyncio.sleep(0), or running just now
+            waiting._throw = asyncio.CancelledError()
+        else:
+            task.cancel()
 
     def _cancel_awaited(self, awaited: Any) -> None:
         if awaited is None or awaited is not self._waits_for:
@@ -316,6 +318,40 @@ class BatonTask:
         if self._cancels == 0 and not self.stopped:
             self._throw = None  # it came too late to be raised
         return self._cancels
+
+
+class _Ends:
+    """Tells of ends, each within the one that it follows from, but not deeper than Python's stack is.
+
+    A pipeline that waits for a pipeline that waits for a third ends with that one: some ten frames for each.
+    """
+
+    DEEPEST = 20
+
+    def __init__(self) -> None:
+        self._depth = 0
+        #: What is told when the stack has come back.
+        self._late: deque[tuple[Context, BatonTask, tuple[Callable[[Any], None], ...]]] = deque()
+
+    def tell(self, task: BatonTask, callbacks: tuple[Callable[[Any], None], ...]) -> None:
+        if self._depth == self.DEEPEST:
+            self._late.append((copy_context(), task, callbacks))
+            return
+        self._depth += 1
+        try:
+            for callback in callbacks:
+                try:
+                    callback(task)
+                except Exception:
+                    log.failure("what was told of the end of {task!r} has failed", task=task)
+        finally:
+            self._depth -= 1
+        while self._late and self._depth == 0:
+            context, task, callbacks = self._late.popleft()
+            context.run(self.tell, task, callbacks)
+
+
+_ends = _Ends()
 
 
 class _Unheard:

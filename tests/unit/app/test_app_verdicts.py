@@ -5,7 +5,8 @@ from xml.etree import ElementTree
 import click
 import pytest
 
-from piped.app.verdicts import Verdict, junit, shown, summary
+from piped.app.verdicts import Verdict, failures, junit, shown, summary
+from piped.ground.errors import Mark
 
 PASSED = Verdict("site.yaml", "one", "passed", 0.0123)
 FAILED = Verdict("site.yaml", "two", "failed", 1.5, "site.yaml:1:2: result is 1, expected 2\nTraceback\n")
@@ -36,6 +37,19 @@ def test_a_verdict_is_a_line_with_the_reasons_below(verdict, lines):
 def test_the_summary_counts(verdicts, told):
     """Only what there was."""
     assert summary(verdicts) == told
+
+
+def test_those_that_failed_are_named_at_the_end():
+    """With the place where they are written, or else with their suite; of a long list nobody sees the middle."""
+    placed = Verdict("site.yaml", "four", "failed", 0.1, where=Mark("site.yaml", 4, 7))
+    assert failures([PASSED, placed, SKIPPED, FAILED]) == ["✗ site.yaml:4:7: four", "✗ site.yaml: two"]
+    assert failures([PASSED]) == []
+
+
+def test_junit_leads_to_the_place():
+    """Programs show the line of the test, if it is known."""
+    [[case]] = ElementTree.fromstring(junit([Verdict("a.yaml", "x", "passed", 0, where=Mark("a.yaml", 4, 7))]))
+    assert (case.get("file"), case.get("line")) == ("a.yaml", "4")
 
 
 def test_junit_has_a_suite_for_each_file():

@@ -1,6 +1,8 @@
 """Tests of what was expected beside what came."""
 
+import random
 from collections import Counter
+from time import perf_counter
 from typing import Any
 
 import pytest
@@ -108,16 +110,53 @@ def test_long_texts_are_shown_from_where_they_differ() -> None:
     assert line.startswith(f"result differs from sign {LONG + 1} on")
 
 
+def test_names_that_nobody_expected_are_told_in_their_order() -> None:
+    """That of the baton, and the same each time."""
+    found = dict.fromkeys("zyxwvuts", 1)
+    assert [line.split()[0][-1] for line in told({}, found)] == list(found)
+
+
+def test_a_missing_name_is_told_with_what_is_there_instead() -> None:
+    """Only what was not expected anyway: most likely it is that, written differently."""
+    [problem] = differences(
+        node_of({"total": 1, "n": 2}), {"totl": 1, "n": 2}, lambda node: node.value, "result", is_partial=True
+    )
+    assert str(problem).endswith("result.total is missing, expected 1 – did you mean 'totl'?")
+
+
 def test_texts_of_several_lines_are_compared_by_line() -> None:
-    """Only lines that differ are shown."""
-    [lines] = told("same\none\nend", "same\ntwo\nend")
-    assert lines.splitlines() == ["result differs (- expected, + found):", "    - one", "    + two"]
+    """Lines that differ, with those around them and where they are."""
+    [lines] = told("1\nsame\none\nend\n5", "1\nsame\ntwo\nend\n5")
+    assert lines.splitlines() == [
+        "result differs (- expected, + found):",
+        "    @@ -2,3 +2,3 @@",
+        "      same",
+        "    - one",
+        "    + two",
+        "      end",
+    ]
+
+
+def test_what_cannot_be_seen_in_a_line_is_shown() -> None:
+    """Blanks at the end, and signs that a terminal would obey."""
+    [lines] = told("a\nb", "a \nb\x1b[2J\r")
+    assert [line.strip() for line in lines.splitlines()[2:]] == ["- a", "- b", "+ 'a '", r"+ 'b\x1b[2J\r'"]
+
+
+def test_texts_with_many_lines_are_compared_at_once() -> None:
+    """A test that fails must not hang, even where no line is like another."""
+    signs = random.Random(1)
+    one, other = ("\n".join("".join(signs.choices("abc ", k=60)) for _ in range(2000)) for _ in range(2))
+    began = perf_counter()
+    [lines] = told(one, other)
+    assert lines.endswith("lines more")
+    assert perf_counter() - began < 5
 
 
 def test_not_everything_is_shown_of_what_is_long() -> None:
     """A screen is enough: of texts with many lines, and of deep or long values."""
     [lines] = told("\n" * 3, "\n".join(map(str, range(1000))))
-    assert len(lines.splitlines()) == MOST_LINES + 2
+    assert len(lines.splitlines()) == 1 + MOST_LINES + 1
     assert lines.splitlines()[-1].endswith("lines more")
     [line] = told(1, [["x" * 1000] * 1000] * 1000)
     assert len(line) < 30_000

@@ -87,6 +87,13 @@ def test_a_pipeline_that_stands_in_must_be_there() -> None:
     assert "there is no pipeline 'other.on' – did you mean 'other.one'?" in told
 
 
+def test_a_step_of_another_pipeline_is_meant_wherever_that_is_inlined() -> None:
+    """It is named as it is written; a stand-in that stands for nothing that runs would be a riddle."""
+    site = "pipelines: {outer: [inline-pipeline: inner], inner: [{set-value: {path: a, value: 1, node_name: x}}]}"
+    steps = steps_named("inner.x", "outer", checked(site))
+    assert sorted(step.pipeline_name for step in steps) == ["inner", "outer"]
+
+
 @pytest.mark.parametrize(
     ("name", "meant"),
     [

@@ -12,7 +12,7 @@ from twisted.internet.task import Clock, deferLater
 from twisted.trial.unittest import TestCase
 
 from piped import PipedService, Processor, processor, provider
-from piped.cases.running import MOST_LINES, play
+from piped.cases.running import MOST_LINES, MOST_STEPS, play
 
 SLOW = "pipelines: {p: [{wait: {delay: 10}}, {wait: {delay: 0.1}}, {wait: {delay: 0.2}}]}\n"
 
@@ -77,7 +77,7 @@ def test_differences_are_told_at_the_expectation() -> None:
     assert found(site + case(text)) == [
         "site.yaml:2:64: results.0.a is 2, expected 0",
         "site.yaml:2:46: result.a is 2, expected 1",
-        "site.yaml:2:88: result.c is missing, expected 3",
+        "site.yaml:2:88: result.c is missing, expected 3 – there is: a",
     ]
 
 
@@ -155,6 +155,35 @@ def test_a_failure_that_nobody_expected_is_shown_with_its_traceback() -> None:
     assert outcome.traceback == ""
 
 
+def test_advice_is_given_once() -> None:
+    """What Piped's own errors say is a part of what is told about them."""
+    site = "pipelines: {p: [{run-pipeline: {pipeline_path: x}}], good: [passthrough]}\n"
+    assert found(site + case("baton: {x: goood}, result: 1"))[0].count("did you mean") == 1
+
+
+@pytest.mark.parametrize("waits", ["", "{wait: {delay: 1}}, "])
+def test_a_step_that_ends_the_process_ends_its_case_only(waits: str) -> None:
+    """Otherwise a step that calls exit(0) would let all cases after it count as passed."""
+    site = f"pipelines: {{p: [{waits}{{eval-lambda: {{lambda: 'baton: exit(0)'}}}}]}}\n"
+    [told] = found(site + case("advance: 1, result: 1"))
+    assert "it failed with SystemExit: 0" in told
+    assert found(site + case("advance: 1, error: SystemExit")) == []
+
+
+def test_a_case_that_fails_tells_what_came_and_on_which_way() -> None:
+    """The first questions of whoever looks at it; one that passes tells nothing."""
+    site = "pipelines: {p: [{set-value: {path: a, value: 1, node_name: first}}, passthrough], q: [passthrough]}\n"
+    outcome = played(site + case("contains: {a: 2}, processors: {passthrough-1: {}, q.passthrough-1: {returns: 1}}"))
+    assert outcome.asides == [
+        "its results: [{'a': 1}]",
+        "its steps: first, passthrough-1",
+        "stand-ins of steps that it did not come to: 'q.passthrough-1'",
+    ]
+    assert played(site + case("contains: {a: 1}")).asides == []
+    many = f"pipelines: {{p: [{', '.join(['passthrough'] * (MOST_STEPS + 2))}]}}\n"
+    assert played(many + case("result: 1")).asides[1].endswith(f"passthrough-{MOST_STEPS}, and 2 more")
+
+
 def test_a_failure_that_does_not_come_is_told_with_the_results() -> None:
     """What came instead is the first question."""
     [told] = found("pipelines: {p: [passthrough]}\n" + case("baton: {a: 1}, error: KeyError"))
@@ -166,7 +195,7 @@ def test_what_is_not_there_fails_the_case_at_once() -> None:
     text = "never: {}\npipelines: {p: [needy]}\n" + case("result: 1")
     [told] = found(text, Never, Needy)
     assert "NotReadyError: pipeline.p is not ready" in told
-    assert told.endswith("waits for never.thing – stand in for it in 'resources'")
+    assert told.endswith("waits for never.thing – stand in for what it needs in 'resources'")
     assert found(text.replace("result: 1", "result: {}, processors: {needy: {}}"), Never, Needy) == []
 
 

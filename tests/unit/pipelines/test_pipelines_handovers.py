@@ -10,7 +10,7 @@ from twisted.internet.defer import Deferred
 from piped.pipelines.graph import Graph
 from piped.pipelines.handovers import handovers
 from piped.pipelines.processor import Processor
-from piped.pipelines.tracing import MOST_VISITS, Trace
+from piped.pipelines.tracing import MOST_VISITS, Trace, Visit
 from piped.runtime.running import Pipeline
 
 
@@ -146,6 +146,20 @@ def test_a_failure_in_a_nested_pipeline() -> None:
     inner = pipeline(i, name="inner")
     outer = pipeline(Step("call", lambda baton: inner.run(baton)[0]))  # type: ignore[index]
     assert told(traced(outer)) == ["out>call:-", "call>i:-", "i>e!!:-", "e>None:-e", "call>None:-e"]
+
+
+def test_pipelines_may_nest_deeper_than_calls() -> None:
+    """Those that run themselves after a wait have no limit but that of a trace."""
+    step = Step("s")
+    graph = Graph("p", [step])
+    outermost = trace = Trace(graph, lambda: 0.0)
+    for _ in range(3000):
+        visit = Visit(trace, step, 0.0)
+        visit.ended = 0.0
+        trace.note(visit)
+        trace = Trace(graph, lambda: 0.0, visit)
+    told = handovers(outermost, "out")
+    assert [label(each["destination"]) for each in told] == ["s"] * 3000 + ["None"] * 3000
 
 
 def test_across_waits_and_beside_others() -> None:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from piped.pipelines.graph import Graph
 from piped.pipelines.handovers import Handover, handovers
 from piped.pipelines.processor import Processor
-from piped.pipelines.trace_drawing import MOST_NUMBERED, dot, kind_of, target_of
+from piped.pipelines.trace_drawing import MOST_NUMBERED, dot, kind_of, name_of, origins, target_of
 from piped.runtime.running import Pipeline
 
 
@@ -103,6 +103,16 @@ def test_failures_are_dashed() -> None:
     )
     assert look(drawing, "p/c", "p/b").endswith('class="failure", style=dashed, color=pink, constraint=false')
     assert 'label="  5  "' in look(drawing, "p/b", "p/a")
+
+
+def test_who_has_failed_is_marked() -> None:
+    """With a sign as well as a colour; those past whom the failure climbs are not."""
+    a, b, c, d, e, f = (Step(name, function=fails if name in "ce" else lambda baton: baton) for name in "abcdef")
+    a.consumers, b.consumers, a.error_consumers, e.error_consumers = [b], [c], [d, e], [f]
+    trace = walked(graph := Graph("p", [a]))
+    marked = re.findall(r'"p/(\w)" \[label="✗ \1", color=red, class="failed"\]', dot(trace, {"p": graph}))
+    assert marked == ["c", "e"]
+    assert [name_of(trace[index]["source"]) for index in sorted(origins(trace))] == ["p/c", "p/e"]
 
 
 def test_what_was_not_used_is_dotted_or_left_out() -> None:

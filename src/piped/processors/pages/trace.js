@@ -10,7 +10,7 @@
   const steps = read("steps-json"), processors = read("processors-json");
   let current = -1;
   let first = -1; // of the steps that are listed
-  let scale = null; // of the drawing; null fits it into its pane
+  let scale = "readable"; // of the drawing: a number, "whole", or as large as the pane but never too small to be read
   let remembering; // the step in the address, for a reload or a colleague
   let edges = new Map(), nodes = new Map();
 
@@ -21,7 +21,10 @@
     element.append(...children);
     return element;
   };
-  const labelOf = name => processors[name]?.label ?? name;
+  // Signs that cannot be seen, and those that turn the text around them: shown as JSON writes them.
+  const HIDDEN = /[\0-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/g;
+  const visible = text => text.replace(HIDDEN, sign => `\\u${sign.charCodeAt(0).toString(16).padStart(4, "0")}`);
+  const labelOf = name => visible(processors[name]?.label ?? name);
   const targetOf = step => (step.kind === "result" ? "result" : labelOf(step.destination));
   const spent = ms => (ms < 1 ? `${Math.round(1000 * ms)} µs` : `${ms.toFixed(2)} ms`);
   const time = step => (step.time_spent === null ? "" : spent(1000 * step.time_spent));
@@ -45,7 +48,7 @@
       return found;
     }
     for (const key of new Set([...Object.keys(before), ...Object.keys(after)])) {
-      const way = [...path, key];
+      const way = [...path, key.replaceAll(".", "\\.")];
       if (!Object.hasOwn(before, key)) found.push([way.join("."), "added", undefined, after[key]]);
       else if (!Object.hasOwn(after, key)) found.push([way.join("."), "removed", before[key], undefined]);
       else differences(before[key], after[key], way, found);
@@ -60,16 +63,23 @@
     return -1;
   }
 
-  const brief = value => {
-    const text = JSON.stringify(value);
-    return text.length > LONGEST_VALUE ? `${text.slice(0, LONGEST_VALUE)} …` : text;
-  };
+  const written = value => (value === undefined ? "" : visible(JSON.stringify(value)));
 
-  function changeOf([path, word, old, now]) {
-    const row = make("li", { class: word }, make("b", {}, word), " ", make("code", { class: "path" }, path || "the whole baton"));
-    if (old !== undefined) row.append(" ", make("del", {}, brief(old)));
-    if (old !== undefined && now !== undefined) row.append(" → ");
-    if (now !== undefined) row.append(" ", make("ins", {}, brief(now)));
+  // A long value is shown from where it differs from the other one.
+  function brief(text, from) {
+    const begin = text.length > LONGEST_VALUE ? from : 0, rest = text.slice(begin);
+    return (begin ? "… " : "") + (rest.length > LONGEST_VALUE ? `${rest.slice(0, LONGEST_VALUE)} …` : rest);
+  }
+
+  function changeOf([path, word, ...values]) {
+    const row = make("li", { class: word }, make("b", {}, word), " ", make("code", { class: "path" }, visible(path) || "the whole baton"));
+    const [old, now] = values.map(written);
+    let same = 0;
+    while (same < old.length && old[same] === now[same]) same += 1;
+    const from = Math.max(same - 20, 0);
+    if (old) row.append(" ", make("del", {}, brief(old, from)));
+    if (old && now) row.append(" → ");
+    if (now) row.append(" ", make("ins", {}, brief(now, from)));
     return row;
   }
 
@@ -88,9 +98,10 @@
     at("changes").replaceChildren(...rows);
   }
 
+  const about = told => [told.name, told.pipeline && `in ${told.pipeline}`, told.where].filter(Boolean).join(" · ");
+
   function fact(term, name) {
-    const told = processors[name] ?? {};
-    const more = [told.name, told.pipeline && `in ${told.pipeline}`, told.where].filter(Boolean).join(" · ");
+    const more = about(processors[name] ?? {});
     return [make("dt", {}, term), make("dd", {}, make("strong", {}, labelOf(name)), " ", make("small", {}, more))];
   }
 
@@ -107,14 +118,15 @@
     if (isFailure(step)) {
       const { args, traceback } = step.failure;
       const message = args.map(arg => (typeof arg === "string" ? arg : JSON.stringify(arg))).join(", ");
-      parts.push(make("p", { class: "failure" }, make("strong", {}, `${typeOf(step)}: `), message));
+      parts.push(make("p", { class: "failure" }, make("strong", {}, `${typeOf(step)}: `), visible(message)));
       if (traceback) parts.push(make("pre", { class: "traceback", tabindex: 0, "aria-label": "Traceback" }, traceback));
     }
     at("failed").replaceChildren(...parts);
   }
 
   function itemOf(step, index) {
-    const badge = { error_consumer: "handled", failure: "failed", result: "result" }[step.kind];
+    const failure = step.is_origin ? "failed" : "climbs";
+    const badge = { error_consumer: "handled", failure, result: "result" }[step.kind];
     const told = processors[step.kind === "result" ? step.source : step.destination]?.pipeline;
     const button = make(
       "button",
@@ -128,7 +140,7 @@
   }
 
   function showInList(index) {
-    const start = index - (index % LISTED);
+    const start = index - (index % LISTED), isInList = at("list").contains(document.activeElement);
     if (start !== first) {
       first = start;
       at("list").replaceChildren(...steps.slice(start, start + LISTED).map((step, offset) => itemOf(step, start + offset)));
@@ -138,6 +150,7 @@
     at("list").querySelector("[aria-current]")?.removeAttribute("aria-current");
     const item = at("list").querySelector(`[data-step="${index}"]`);
     item.setAttribute("aria-current", "step");
+    if (isInList) item.focus({ preventScroll: true });
     reveal(item, at("list"));
   }
 
@@ -173,23 +186,30 @@
     showFacts(step);
     showFailure(step);
     showChanges(index);
-    at("baton").textContent = step.is_cut ? "left out, as the page would be too large" : JSON.stringify(step.baton, null, 2);
-    at("previous").disabled = index === 0;
-    at("next").disabled = index === steps.length - 1;
-    at("next-failure").disabled = nextFailure() < 0;
+    at("baton").textContent = step.is_cut ? "left out, as the page would be too large" : visible(JSON.stringify(step.baton, null, 2));
+    // Not `disabled`, which would take the focus away from who presses the button.
+    at("previous").ariaDisabled = index === 0;
+    at("next").ariaDisabled = index === steps.length - 1;
+    at("next-failure").ariaDisabled = failures.length === 0;
     showInList(index);
     showInDrawing(index);
     clearTimeout(remembering); // browsers refuse too many of these when a key is held down
     remembering = setTimeout(() => history.replaceState(null, "", `#step-${index + 1}`), 200);
   }
 
-  const nextFailure = () => steps.findIndex((step, index) => index > current && isFailure(step));
+  const failures = [...steps.keys()].filter(index => isFailure(steps[index]));
+  const nextFailure = () => failures.find(index => index > current) ?? failures[0] ?? -1;
 
   // Makes the numbers of a drawing buttons for the mouse, and remembers where each step is drawn.
   function prepare(svg) {
     edges = new Map();
     nodes = new Map();
-    for (const node of svg.querySelectorAll("g.node")) nodes.set(node.querySelector("title").textContent, node);
+    for (const title of svg.querySelectorAll("title")) {
+      const group = title.parentNode, told = processors[title.textContent];
+      if (group.matches(".node")) nodes.set(title.textContent, group);
+      if (told) title.textContent = about(told);
+      else if (!group.matches('[id^="baton_"]')) title.remove(); // Graphviz's own names, which browsers show
+    }
     for (const edge of svg.querySelectorAll('g.edge[id^="baton_"]')) {
       const index = Number(edge.id.slice("baton_".length)), step = steps[index];
       edges.set(index, edge);
@@ -220,15 +240,15 @@
     if (!svg) return;
     const { width, height } = svg.viewBox.baseVal, pane = at("drawing");
     // What would be too small to be read is scrolled instead; larger than a point of print it need not be.
-    const fitting = Math.min(pane.clientWidth / width, pane.clientHeight / height);
-    const factor = scale ?? Math.min(Math.max(fitting, 1), 4 / 3);
+    const fitting = Math.min(pane.clientWidth / width, pane.clientHeight / height, 4 / 3);
+    const factor = { whole: fitting, readable: Math.max(fitting, 1) }[scale] ?? scale;
     svg.setAttribute("width", width * factor);
     svg.setAttribute("height", height * factor);
     pane.dataset.factor = factor;
   }
 
   const zoom = by => {
-    scale = by === null ? null : Number(at("drawing").dataset.factor) * by;
+    scale = by === null ? "whole" : Number(at("drawing").dataset.factor) * by;
     resize();
     if (edges.has(current)) reveal(edges.get(current), at("drawing"));
   };
@@ -245,7 +265,7 @@
     }
     const svg = at("drawing").querySelector("svg");
     if (!svg) return;
-    svg.setAttribute("role", "img");
+    svg.setAttribute("aria-hidden", "true"); // every part of it would be read out; the list tells the same
     prepare(svg);
     showInDrawing(current);
   }
@@ -259,8 +279,12 @@
   // How the walk ended; a trace that ends on the way to a step was too long to be kept.
   function outcome() {
     const last = steps.at(-1);
-    if (last.kind === "failure" && last.destination === steps[0].source)
-      return make("strong", { class: "bad" }, `✗ failed: ${typeOf(last)}`);
+    if (last.kind === "failure" && last.destination === steps[0].source) {
+      const same = JSON.stringify(last.failure);
+      const index = steps.findIndex(step => step.is_origin && JSON.stringify(step.failure) === same);
+      const link = make("a", { href: `#step-${index + 1}` }, `in ${labelOf(steps[index].source)}`);
+      return make("strong", { class: "bad" }, `✗ failed: ${typeOf(last)} `, link);
+    }
     if (last.kind === "consumer" || last.kind === "error_consumer")
       return make("strong", { class: "open" }, "… the rest was too long to be kept");
     return make("strong", { class: "good" }, "✓ ended well");
@@ -285,12 +309,34 @@
     addEventListener("resize", resize);
     addEventListener("keydown", event => {
       const isWriting = event.target.closest?.("input, textarea");
-      if (!isWriting && !event.ctrlKey && !event.altKey && !event.metaKey && Object.hasOwn(ACTIONS, event.key)) ACTIONS[event.key]();
+      const key = event.key.toLowerCase();
+      if (!isWriting && !event.ctrlKey && !event.altKey && !event.metaKey && Object.hasOwn(ACTIONS, key)) ACTIONS[key]();
     });
-    const asked = Number(/^#step-(\d+)$/.exec(location.hash)?.[1] ?? 1) - 1;
-    show(steps[asked] ? asked : 0);
+    const asked = () => Number(/^#step-(\d+)$/.exec(location.hash)?.[1] ?? 0) - 1;
+    addEventListener("hashchange", () => show(asked()));
+    show(steps[asked()] ? asked() : 0);
     draw();
   }
 
+  // Names to choose from: nothing runs before the form is sent.
+  function offer() {
+    const input = document.querySelector("[name=pipeline]"), baton = document.querySelector("[name=baton]");
+    const choose = name => {
+      input.value = name;
+      baton.focus();
+      baton.select();
+    };
+    for (const { value } of document.querySelectorAll("#pipelines option")) {
+      const button = make("button", {}, value);
+      button.addEventListener("click", () => choose(value));
+      at("names").append(make("li", {}, button));
+    }
+    if (!input.value) input.focus();
+  }
+
+  document.querySelector("form").addEventListener("keydown", event => {
+    if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) event.currentTarget.requestSubmit();
+  });
   if (steps.length) start();
+  else offer();
 }
