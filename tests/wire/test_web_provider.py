@@ -194,7 +194,7 @@ class WebSiteOnTheWire(TestCase):
 
     async def test_a_body_that_is_too_large_is_refused_before_it_is_sent(self) -> None:
         """A client that asks first is told 413 and need not send its body."""
-        port = await self.open({"__config__": {"processor": "pipeline.none"}}, {"max_body": 10}, none=print)
+        port = await self.open({"__config__": {"processor": "pipeline.none"}}, {"max_body_size": 10}, none=print)
         request = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 11\r\nExpect: 100-continue\r\n\r\n"
         connection = await self.in_thread(begin, port, request)
         assert (await self.in_thread(rest_of, connection)).startswith(b"HTTP/1.1 413 ")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from twisted.application.service import MultiService
@@ -19,24 +19,25 @@ from piped.resources.dependency import Dependency, InstanceDependency
 from piped.runtime.endpoints import endpoint
 from piped.spec.checking import Checker
 from piped.web import replies
-from piped.web.channel import Site
 from piped.web.concatenated import ConcatenatedFile
+from piped.web.debugger import SEGMENT, Debugger, Debuggers
+from piped.web.methods import Answer, ForMethods
 from piped.web.options import PathOptions, Routing, SiteOptions, Static
 from piped.web.processing import Processing, log_failure
 from piped.web.request import Request
-from piped.web.routing import Route, text_segments
+from piped.web.routing import Route, parameter_of, text_segments
+from piped.web.site import Site
 from piped.web.static import StaticFiles
 
 _log = logging.getLogger("piped.web")
-#: Answers a request, or says that it has nothing at that postpath.
-Answer = Callable[[Request], bool]
 
 
 @provider("web", dict[str, SiteOptions])
 class WebResourceProvider(MultiService):
     """Web sites that are answered by pipelines and files.
 
-    A request becomes the baton `{request: request}`; the pipeline writes the response and finishes the request.
+    A request becomes the baton `{request: request}`; the pipeline writes the response and finishes the request. A
+    segment `"{name}"` of a routing stands for any text, which is in `params` of the baton.
 
     Example:
         web:
@@ -45,9 +46,14 @@ class WebResourceProvider(MultiService):
                 routing:
                     __config__:
                         processor: pipeline.hello
+                    users:
+                        "{id}":
+                            __config__: {methods: {GET: pipeline.user}}
         pipelines:
             hello:
                 - write-web-response: {fallback_content: Piped says hello.}
+            user:
+                - write-web-response: {content_path: params.id}
     """
 
     prefixes = ()
@@ -93,11 +99,11 @@ class WebSite(MultiService):
     def configure(self, runtime_environment: RuntimeEnvironment) -> None:
         """Find what the routing names, and ask for a port to be opened once everything is ready."""
         options, self.clock = self.options, runtime_environment.reactor
-        if options.debug and options.debug.allow:
-            _log.warning("%s: there is no debugger for browsers yet, a failure gets the short page", self.source.name)
+        self.debuggers = Debuggers(self.source.name, options.debug, runtime_environment)
+        self.debuggers.setServiceParent(self)
         runtime_environment.sources.add(self.source)
         self.resource.configure(runtime_environment)
-        self.factory = Site(self.resource, reactor=self.clock, timeout=options.timeout, max_body=options.max_body)
+        self.factory = Site(self.resource, options, reactor=self.clock, wall_clock=runtime_environment.wall_clock)
         written = options.listen or options.port
         scheme = "https" if written.startswith(("ssl:", "tls:")) else "http"
         where = written.where or options.routing.where
@@ -126,13 +132,15 @@ class WebResource(Resource):
 
     # Walks its own tree: a resource object for each segment of each request would be most of the work.
     isLeaf = True
+    #: Says that `render` answers by itself, now or later, and never raises.
+    answers_everything = True
 
     def __init__(self, site: WebSite, routing: Routing | Mapping[str, Any]) -> None:
         super().__init__()
         self.site = site
         self.routing: Routing = _checked(Routing, routing, f"web.{site.site_name}.routing")
         self.route: Route[Answer] = Route()
-        self._answers: dict[str, Processing] = {}
+        self._answers: dict[tuple[str, Debugger | None], Processing] = {}
 
     def configure(self, runtime_environment: RuntimeEnvironment) -> None:
         """Make what answers; processors are found once everything is resolved."""
@@ -144,7 +152,7 @@ class WebResource(Resource):
         match = self.route.find(text_segments(segments))
         try:
             while match is not None:
-                request.postpath = match.postpath
+                request.postpath, request.params = match.postpath, match.params or None
                 request.prepath = before + segments[: len(segments) - len(match.postpath)]
                 if match.answer(request):
                     return NOT_DONE_YET
@@ -158,45 +166,63 @@ class WebResource(Resource):
 
     def _route(self, routing: Routing, environment: RuntimeEnvironment) -> Route[Answer]:
         options = routing.options
+        children = {name: self._route(child, environment) for name, child in routing.children.items()}
+        debugger = self.site.debuggers.of(options.debug) if options.has_processor else None
+        if debugger is not None:
+            children[SEGMENT] = Route(rest=debugger)
         return Route(
             own=self._own_answer(options, environment),
-            files=None if options.static is None else _static_files(options.static),
-            rest=self._processing(options.no_resource_processor, environment),
-            children={segment: self._route(child, environment) for segment, child in routing.children.items()},
+            files=None if options.static is None else self._static_files(options.static),
+            rest=_limited(options, self._processing(options.no_resource_processor, options, environment)),
+            children={name: route for name, route in children.items() if parameter_of(name) is None},
+            parameter=next(((of, route) for name, route in children.items() if (of := parameter_of(name))), None),
         )
 
     def _own_answer(self, options: PathOptions, environment: RuntimeEnvironment) -> Answer | None:
-        if options.processor is None and options.concatenated is not None:
-            return ConcatenatedFile(
-                list(map(_expanded, options.concatenated.file_paths)), options.concatenated.content_type
-            )
-        return self._processing(options.processor, environment)
+        answer: Answer | None = _limited(options, self._processing(options.processor, options, environment))
+        if answer is None and options.concatenated is not None:
+            files = options.concatenated
+            answer = ConcatenatedFile([self._path(path) for path in files.file_paths], files.content_type)
+        if isinstance(options.methods, dict):
+            named = {name: self._processing(written, options, environment) for name, written in options.methods.items()}
+            return ForMethods({method: found for method, found in named.items() if found is not None}, answer)
+        return answer
 
-    def _processing(self, written: Any, environment: RuntimeEnvironment) -> Processing | None:
-        """What answers with a processor; one for each processor of a site, however many paths it has."""
+    def _processing(self, written: Any, options: PathOptions, environment: RuntimeEnvironment) -> Processing | None:
+        """What answers with a processor; one for all paths of a site that may be debugged by the same clients."""
         if written is None:
             return None
-        key = str(written)
+        debugger = self.site.debuggers.of(options.debug)
+        key = str(written), debugger
         if key not in self._answers:
             dependency: Dependency = environment.add_processor(self.site.needs, written)
-            self._answers[key] = Processing(self.site.options, self.site.source, dependency)
+            self._answers[key] = Processing(self.site.options, self.site.source, dependency, debugger)
         return self._answers[key]
 
+    def _static_files(self, written: str | Static) -> StaticFiles:
+        options = Static(written) if isinstance(written, str) else written
+        return StaticFiles(
+            self._path(options.path),
+            listing=options.listing,
+            default_type=options.defaultType,
+            ignored_extensions=["*"] if options.allowExt else options.ignoredExts,
+            preprocessors=[text.compile() for text in options.preprocessors.values()],
+            namespace=load_namespace(options.namespace),
+        )
 
-def _static_files(written: str | Static) -> StaticFiles:
-    options = Static(written) if isinstance(written, str) else written
-    return StaticFiles(
-        _expanded(options.path),
-        listing=options.listing,
-        default_type=options.defaultType,
-        ignored_extensions=["*"] if options.allowExt else options.ignoredExts,
-        preprocessors=[text.compile() for text in options.preprocessors.values()],
-        namespace=load_namespace(options.namespace),
-    )
+    def _path(self, written: str) -> str:
+        """The path that stands for what is written; one where nothing is yet is told, as it may well be mistyped."""
+        path = os.path.abspath(os.path.expandvars(os.path.expanduser(written)))
+        if not os.path.exists(path):
+            _log.warning("%s: there is nothing at %s, so that it cannot be sent", self.site.source.name, path)
+        return path
 
 
-def _expanded(path: str) -> str:
-    return os.path.expandvars(os.path.expanduser(path))
+def _limited(options: PathOptions, answer: Answer | None) -> Answer | None:
+    """What answers with a processor, to the methods that a list of them names."""
+    if answer is None or not isinstance(options.methods, list):
+        return answer
+    return ForMethods(dict.fromkeys(options.methods, answer))
 
 
 def _checked(shape: type, written: Any, owner: str) -> Any:

@@ -7,6 +7,7 @@ from typing import Any
 
 #: Connections that the system holds for us while we are busy; Twisted's own 50 turns bursts away.
 _BACKLOG = 1024
+_HAS_BACKLOG = re.compile(r"(tcp4?|tcp6|ssl|unix):.")
 _MOST = 65535
 #: The port of the endpoints that have one, as the first argument or by its name.
 _PORT = re.compile(r"^(?:tcp4?|tcp6|ssl):(?:.*:)?(?:port=)?(\d+)(?::|$)|:port=(\d+)")
@@ -30,10 +31,15 @@ def endpoint(reactor: Any, written: str | int, interface: str = "127.0.0.1") -> 
     port = _PORT.search(text)
     if port:
         _in_range(port[1] or port[2])
+    if _HAS_BACKLOG.match(text) and ":backlog=" not in text:
+        text += f":backlog={_BACKLOG}"
     try:
         return serverFromString(reactor, text)
+    except (IndexError, KeyError) as error:
+        reason = "systemd has handed over no such socket" if is_known_only_when_running(text) else error
+        raise ValueError(f"{str(written).strip()!r} is no endpoint: {reason}") from error
     except Exception as error:  # each kind of endpoint is a plug-in, and raises what it likes
-        raise ValueError(f"{text!r} is no endpoint: {error}") from error
+        raise ValueError(f"{str(written).strip()!r} is no endpoint: {error}") from error
 
 
 def _in_range(port: str) -> int:

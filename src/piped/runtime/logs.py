@@ -88,13 +88,21 @@ def _traceback_in(record: logging.LogRecord) -> str:
 def traceback_of(error: BaseException) -> str:
     """The traceback with the notes that say which pipeline and step failed (Failure.getTraceback leaves them out).
 
-    It begins where the engine has called a step: how a baton came there is what the notes say.
+    Frames of the engine are left out: how a baton came there is what the notes say.
     """
-    begin = error.__traceback__
-    while begin is not None and begin.tb_frame.f_code.co_filename.startswith(_ENGINE):
-        begin = begin.tb_next
-    lines = traceback.format_exception(type(error), error, begin or error.__traceback__)
-    return "".join(lines).rstrip()
+    told = traceback.TracebackException.from_exception(error)
+    todo = [told]
+    while todo:
+        one = todo.pop()
+        if not all(map(_is_engine, one.stack)):
+            *way, last = one.stack
+            one.stack[:] = [frame for frame in way if not _is_engine(frame)] + [last]
+        todo += [other for other in (one.__cause__, one.__context__, *(one.exceptions or ())) if other]
+    return "".join(told.format()).rstrip()
+
+
+def _is_engine(frame: traceback.FrameSummary) -> bool:
+    return frame.filename.startswith(_ENGINE)
 
 
 def told(error: BaseException | None, with_notes: bool = True) -> str:

@@ -6,9 +6,8 @@ import hashlib
 import os
 from collections.abc import Sequence
 
-from twisted.web import http
-
-from piped.web import replies
+from piped.web import methods
+from piped.web.conditions import is_known, not_modified
 from piped.web.request import Request
 
 
@@ -22,14 +21,15 @@ class ConcatenatedFile:
 
     def __call__(self, request: Request) -> bool:
         if request.method not in (b"GET", b"HEAD"):
-            replies.method_not_allowed(request, "GET", "HEAD")
+            methods.refuse(request, "GET", "HEAD")
             return True
         content = self._read()
+        if is_known(request, self._tag):
+            not_modified(request, self._tag)
+            return True
         request.setHeader(b"Content-Type", self.content_type)
-        if request.setETag(self._tag) is http.CACHED:
-            request.finish()
-        else:
-            request.answer(content)
+        request.setHeader(b"ETag", self._tag)
+        request.answer(content)
         return True
 
     def _read(self) -> bytes:

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+
+from annotated_types import Gt
 
 from piped import Bytes, ConfigurationError, Count, Lambda, Mark, Problem, ProcessorPath, Seconds, load_namespace
 from piped.config.nodes import Node
+from piped.ground.units import Unit
 from piped.runtime import endpoints
+from piped.web.guests import networks_of
+from piped.web.routing import parameter_of
 
 if TYPE_CHECKING:
     from piped.spec.checking import Checker
 
 _LEVELS = ("debug", "info", "warn", "warning", "error", "critical")
+_METHOD = re.compile(r"[A-Z]+(-[A-Z]+)*")
 
 
 class Listen(str):
@@ -55,36 +62,58 @@ class LevelOfAnyCase(str):
         return None if written is None else cls(written.lower())
 
 
+class Guest(str):
+    """A client on the list of those who may debug: an address, a network or a host name."""
+
+    __slots__ = ()
+    __shape__ = str
+
+    @classmethod
+    def __check__(cls, checker: Checker, node: Node) -> Guest | None:
+        written = checker.value(str, node, owner="a client")
+        if written is None:
+            return None
+        try:
+            networks_of(written)
+        except ValueError:
+            checker.refuse("a client", "an address, a network such as 192.0.2.0/24, or a host name", node)
+            return None
+        return cls(written)
+
+
+_Interval = Annotated[float, Unit("s"), Gt(0)]
+
+
 @dataclass(frozen=True)
 class PathDebug:
-    """Who may look into a failure of one path; what is left out is as for the whole site.
+    """Who may look into a failure of one path with a browser; what is left out is as for the whole site.
 
     Args:
-        allow: host names or addresses; an empty list lets nobody.
+        allow: addresses, networks or host names of clients, who can run any code; an empty list lets nobody.
         reap_interval: how often forgotten failures are looked for.
         max_inactive_time: how long after the last command a failure is forgotten.
         hosts: names by which the site may be addressed for it, besides addresses and localhost.
     """
 
-    allow: list[str] | None = None
-    reap_interval: Seconds | None = None
+    allow: list[Guest] | None = None
+    reap_interval: _Interval | None = None
     max_inactive_time: Seconds | None = None
     hosts: list[str] | None = None
 
 
 @dataclass(frozen=True)
 class SiteDebug:
-    """Who may look into failures.
+    """Who may look into failures with a browser.
 
     Args:
-        allow: host names or addresses.
+        allow: addresses, networks or host names of clients, who can run any code; an empty list lets nobody.
         reap_interval: how often forgotten failures are looked for.
         max_inactive_time: how long after the last command a failure is forgotten.
         hosts: names by which the site may be addressed for it, besides addresses and localhost.
     """
 
-    allow: list[str]
-    reap_interval: Seconds = 60
+    allow: list[Guest]
+    reap_interval: _Interval = 60
     max_inactive_time: Seconds = 300
     hosts: list[str] = field(default_factory=list)
 
@@ -141,6 +170,8 @@ class PathOptions:
         processor: gets the requests of exactly this path.
         no_resource_processor: gets the requests that nothing else answers, here and below; `request.postpath` has
             the rest of the path.
+        methods: the methods that these processors take, HEAD with GET, all if left out; others are answered with 405.
+            Or a processor for each method, beside or instead of the one for this path.
         static: a file or directory that is served here.
         concatenated: files that are served here as one.
         debug: differences from what the site says.
@@ -148,16 +179,37 @@ class PathOptions:
 
     processor: ProcessorPath | None = None
     no_resource_processor: ProcessorPath | None = None
+    methods: list[str] | dict[str, ProcessorPath] | None = None
     static: str | Static | None = None
     concatenated: Concatenated | None = None
     debug: PathDebug | None = None
+
+    @property
+    def has_processor(self) -> bool:
+        """Whether any request of this path, or below it, is answered by a processor."""
+        return bool(self.processor or self.no_resource_processor or isinstance(self.methods, dict))
+
+    def __post_init__(self) -> None:
+        if self.methods is None:
+            return
+        if not self.methods:
+            raise ConfigurationError("`methods` is empty, so that nothing answers", hint="name one, or leave it out")
+        for method in self.methods:
+            if not _METHOD.fullmatch(method):
+                raise ConfigurationError(f"{method!r} is no method", hint="write it in capitals, such as GET")
+        if isinstance(self.methods, list) and self.processor is None and self.no_resource_processor is None:
+            hint = "add `processor`, or leave it out: files answer GET and HEAD"
+            raise ConfigurationError("`methods` is a list, and there is no processor that it is for", hint=hint)
 
 
 _CONFIG = "__config__"
 
 
 class Routing:
-    """What answers at a path (`__config__`), and the routing of each segment that may follow."""
+    """What answers at a path (`__config__`), and the routing of each segment that may follow.
+
+    A segment `"{name}"` is a parameter: any text where no other segment is called so; it is in `params` of the baton.
+    """
 
     __shape__: ClassVar[dict[Any, Any]]
 
@@ -165,7 +217,7 @@ class Routing:
         self.options, self.children, self.where = options, children, where
 
     @classmethod
-    def __check__(cls, checker: Checker, node: Node) -> Routing | None:
+    def __check__(cls, checker: Checker, node: Node, above: tuple[str, ...] = ()) -> Routing | None:
         if not node.is_mapping:
             fix = "settings of a path stand below `__config__:`"
             checker.refuse("a routing", "a mapping of path segments", node, fix)
@@ -175,9 +227,38 @@ class Routing:
         if options is not None and options.static is not None and options.concatenated is not None:
             what = "static and concatenated exclude each other at one path"
             checker.problems.append(Problem(what, config.named_at, "remove one, or move it below a segment of its own"))
-        children = {key: cls.__check__(checker, child) for key, child in node.value.items() if key != _CONFIG}
+        members = {key: child for key, child in node.value.items() if key != _CONFIG}
+        parameters = _parameters(checker, members, above)
+        children = {
+            key: cls.__check__(checker, child, (*above, key) if key in parameters else above)
+            for key, child in members.items()
+        }
         right = {key: child for key, child in children.items() if child is not None}
         return cls(options, right, node.named_at) if options is not None and len(right) == len(children) else None
+
+
+def _parameters(checker: Checker, members: dict[str, Node], above: tuple[str, ...]) -> list[str]:
+    """The segments that are parameters; a Problem for each that cannot be one at its place."""
+    found: list[str] = []
+    for key, node in members.items():
+        try:
+            if parameter_of(key) is None:
+                continue
+        except ValueError as error:
+            fix = 'a parameter is a whole segment, such as "{name}"'
+            checker.problems.append(Problem(str(error), node.named_at, fix))
+            continue
+        if found:
+            what, fix = (
+                f"{key!r} and {found[0]!r} stand for the same segment",
+                "use one name, and put what is below both together",
+            )
+            checker.problems.append(Problem(what, node.named_at, fix))
+        if key in above:
+            what, fix = f"{key!r} is a parameter of a segment before it, too", "give it a name of its own"
+            checker.problems.append(Problem(what, node.named_at, fix))
+        found.append(key)
+    return found
 
 
 Routing.__shape__ = {_CONFIG: PathOptions, ...: Routing}
@@ -199,9 +280,18 @@ class SiteOptions:
         debug: who may look into failures with a browser.
         response_timeout: how long a response may take before it is 504.
         cancel_on_disconnect: stop processing when the client leaves, for all methods and not only GET and HEAD.
+        access_log: a line of the logger `piped.access` for each request, as web servers write it or as JSON.
         max_running: how many requests are processed at once; those above are answered with 503.
-        max_body: how long the body of a request may be.
-        timeout: how long a client may be silent before it is hung up on.
+        max_connections: how many clients are connected at once; those above are answered with 503 and hung up on.
+        max_header_size: how long the first line and the headers of a request may be together.
+        max_headers: how many headers a request may have.
+        max_body_size: how long the body of a request may be.
+        keep_alive_timeout: how long a connection is kept for the next request.
+        header_timeout: how long a client may take for the headers of a request, from their first byte.
+        body_timeout: how long a client may be silent within a body.
+        send_timeout: how long a client may take nothing of what is sent to it.
+        min_rate: how many bytes of a body a client has to send in each second, or of a response to take, on average;
+            the two times above are given to it on top.
     """
 
     routing: Routing
@@ -213,6 +303,14 @@ class SiteOptions:
     debug: SiteDebug | None = None
     response_timeout: Seconds | None = None
     cancel_on_disconnect: bool = False
+    access_log: Literal["none", "combined", "json"] = "none"
     max_running: Count = 1000
-    max_body: Bytes = 10 * 1024 * 1024
-    timeout: Seconds = 60
+    max_connections: Count = 10_000
+    max_header_size: Bytes = 16 * 1024
+    max_headers: Count = 100
+    max_body_size: Bytes = 10 * 1024 * 1024
+    keep_alive_timeout: Seconds = 60
+    header_timeout: Seconds = 20
+    body_timeout: Seconds = 30
+    send_timeout: Seconds = 30
+    min_rate: Count = 500

@@ -11,9 +11,10 @@ from twisted.internet.defer import CancelledError
 from twisted.python.failure import Failure
 from twisted.web import http
 
-from piped import Source, Ticket, told
+from piped import Rejected, Source, Ticket, told
 from piped.resources.dependency import Dependency
 from piped.web import replies
+from piped.web.debugger import Debugger
 from piped.web.options import SiteOptions
 from piped.web.request import Request
 
@@ -35,15 +36,21 @@ class Processing:
     Args:
         dependency: stands for the processor.
         source: takes the batons of the whole site.
+        debugger: shows failures to those who may see them; None where nobody may.
     """
 
-    def __init__(self, options: SiteOptions, source: Source, dependency: Dependency) -> None:
-        self.options, self.source, self.dependency = options, source, dependency
+    def __init__(
+        self, options: SiteOptions, source: Source, dependency: Dependency, debugger: Debugger | None = None
+    ) -> None:
+        self.options, self.source, self.dependency, self.debugger = options, source, dependency, debugger
         source.feed(dependency)
 
     def __call__(self, request: Request) -> bool:
         request.answered_by = self.dependency.name
-        ticket = self.source.take({"request": request}, partial(self._settle, request), self.dependency)
+        baton: dict[str, Any] = {"request": request}
+        if request.params:
+            baton["params"] = request.params
+        ticket = self.source.take(baton, partial(self._settle, request, baton), self.dependency)
         if not isinstance(ticket, Ticket):
             _log.debug("%s refused %s: %s", self.source.name, request, ticket.value)
             replies.processing_failed(request, http.SERVICE_UNAVAILABLE)
@@ -56,11 +63,18 @@ class Processing:
             request.limit(self.options.response_timeout, _too_late(self.source, ticket))
         return True
 
-    def _settle(self, request: Request, outcome: list[Any] | Failure) -> None:
-        if isinstance(outcome, Failure):
-            if request.is_open or not outcome.check(CancelledError):
-                log_failure(self.options, request, outcome)
-            replies.processing_failed(request)
+    def _settle(self, request: Request, baton: Any, outcome: list[Any] | Failure) -> None:
+        if isinstance(outcome, Failure) and isinstance(outcome.value, Rejected):
+            _log.info("%s refuses %s: %s", request.answered_by, request, told(outcome.value))
+            replies.rejected(request, outcome.value.msg)
+        elif isinstance(outcome, Failure):
+            try:
+                if request.is_open or not outcome.check(CancelledError):
+                    log_failure(self.options, request, outcome)
+                if self.debugger is not None:
+                    self.debugger.offer(request, outcome, baton)
+            finally:  # whatever is wrong with the failure: the client is answered
+                replies.processing_failed(request)
         elif request.is_open:
             request.let_go()
 

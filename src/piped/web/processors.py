@@ -8,6 +8,7 @@ from typing import Annotated, Any, Final, cast
 
 from annotated_types import Ge
 from twisted.web import http
+from twisted.web.http_headers import Headers
 
 from piped import (
     ConfigurationError,
@@ -20,7 +21,7 @@ from piped import (
     did_you_mean,
     get_path,
 )
-from piped.web.request import Request
+from piped.web.request import Request, put_header
 
 _MISSING: Final = object()
 #: The names under which `twisted.web.http` has the codes, such as NOT_FOUND.
@@ -168,6 +169,11 @@ class SetHTTPHeaders(RequestProcessor):
     def __init__(self, headers: dict[str, Any], **request: Any) -> None:
         super().__init__(**request)
         self.headers = headers
+        for name, value in headers.items():
+            try:
+                put_header(Headers(), name, value)
+            except ValueError as error:
+                raise ConfigurationError(str(error)) from error
 
     def process_request(self, request: Request, baton: Any) -> None:
         for name, value in self.headers.items():
@@ -235,6 +241,10 @@ class ExtractWebRequestArguments(MappingProcessor):
     Names are taken as they are: a dot is part of one. What an entry may say besides `output_path`: `only_first` (on by
     default) takes the first of several values and not their list, `load_json` reads the values as JSON.
 
+    The files of a form are in `request.uploads` then: each name has a list of objects with a `filename`, a
+    `content_type`, a `size` and the `content`, which is an open file. A malformed form is answered with 400, and
+    the step fails with `piped.Rejected`.
+
     Args:
         request_path: where the request is.
 
@@ -251,8 +261,22 @@ class ExtractWebRequestArguments(MappingProcessor):
         super().__init__(mapping=mapping, **options)
         self.request_path = request_path
 
+    def configure(self, runtime_environment: RuntimeEnvironment) -> None:
+        self._in_thread = runtime_environment.in_thread
+
     def process(self, baton: Any) -> Any:
-        arguments = request_of(baton, self.request_path, self).args
+        request = request_of(baton, self.request_path, self)
+        # What another house puts in the place of a request need have no more than its arguments.
+        if getattr(request, "has_large_form", False):
+            return self._once_loaded(request, baton)
+        return self._extracted(request, baton)
+
+    async def _once_loaded(self, request: Request, baton: Any) -> Any:
+        await request.load_form(self._in_thread)
+        return self._extracted(request, baton)
+
+    def _extracted(self, request: Request, baton: Any) -> Any:
+        arguments = request.args
         for entry in self.entries:
             values = arguments.get(entry.input_path)
             if values is not None:
@@ -274,8 +298,15 @@ class ExtractWebRequestArguments(MappingProcessor):
         only_first: bool = True,
         load_json: bool = False,
     ) -> Any:
-        values = [json.loads(value) for value in input] if load_json else list(input)
+        values = [_loaded(value, input_path) for value in input] if load_json else list(input)
         return values[0] if only_first else values
+
+
+def _loaded(value: str, name: str) -> Any:
+    try:
+        return json.loads(value)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"the argument {name!r} is no JSON: {error}") from error
 
 
 class DetermineIP(RequestProcessor):

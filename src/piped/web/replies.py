@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
 from twisted.web import http
@@ -35,6 +36,10 @@ def page(title: str) -> bytes:
 _FAILED = page("Processing Failed")
 _NOTHING = page("No Such Resource")
 _NOT_ALLOWED = page("Method Not Allowed")
+_FORBIDDEN = page("Forbidden")
+_BAD = page("Bad Request")
+#: Headers of a response that are not a pipeline's.
+_OF_THE_SERVER: Final = (b"connection", b"date", b"server")
 
 
 def processing_failed(request: Request, code: int = http.INTERNAL_SERVER_ERROR) -> None:
@@ -55,7 +60,35 @@ def method_not_allowed(request: Request, *allowed: str) -> None:
     _send(request, http.NOT_ALLOWED, _NOT_ALLOWED)
 
 
-def _send(request: Request, code: int, body: bytes) -> None:
+def forbidden(request: Request) -> None:
+    """Tell the client that it may not do that."""
+    _send(request, http.FORBIDDEN, _FORBIDDEN)
+
+
+def bad_request(request: Request) -> None:
+    """Tell the client that what it sent makes no sense."""
+    _send(request, http.BAD_REQUEST, _BAD)
+
+
+def rejected(request: Request, why: str) -> None:
+    """Tell the client why a pipeline refuses what it has sent."""
+    _send(request, http.BAD_REQUEST, f"{why}\n".encode(errors="replace"), b"text/plain; charset=utf-8")
+
+
+def alone(request: Request, code: int, body: bytes, headers: Mapping[str, str]) -> None:
+    """Answer with these headers and no other: what a pipeline has set may open the answer to pages of other sites."""
+    for name, _ in list(request.responseHeaders.getAllRawHeaders()):
+        if name.lower() not in _OF_THE_SERVER:
+            request.responseHeaders.removeHeader(name)
+    request.cookies.clear()
+    request.etag = request.lastModified = None
+    request.setResponseCode(code)
+    for field, value in headers.items():
+        request.setHeader(field, value)
+    request.answer(body)
+
+
+def _send(request: Request, code: int, body: bytes, content_type: bytes = b"text/html") -> None:
     """Answer with a page of our own, unless an answer has begun or ended already."""
     if not request.is_open:
         return
@@ -66,5 +99,5 @@ def _send(request: Request, code: int, body: bytes) -> None:
         request.responseHeaders.removeHeader(name)
     request.etag = request.lastModified = None
     request.setResponseCode(code)
-    request.setHeader(b"Content-Type", b"text/html")
+    request.setHeader(b"Content-Type", content_type)
     request.answer(body)

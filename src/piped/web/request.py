@@ -3,34 +3,33 @@
 from __future__ import annotations
 
 import logging
+import os
 import weakref
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Mapping
+from functools import cached_property
 from typing import Any
 
 from twisted.web import server
 from twisted.web.http import NO_BODY_CODES, REQUEST_ENTITY_TOO_LARGE
+from twisted.web.http_headers import Headers
 from twisted.web.iweb import INonQueuedRequestFactory
 from zope.interface import provider
+
+from piped.web.bodies import LARGE, Form, Upload, form_of, json_of
+from piped.web.sending import write_whole
 
 _log = logging.getLogger("piped.web")
 
 
-class Arguments(dict[Any, list[Any]]):
-    """The arguments of a query and a form: lists of text under names of text, lists of bytes under names of bytes.
+class Received(dict[Any, Any]):
+    """What a client has sent under names: text under names of text, the bytes that came under names of bytes.
 
     Only the names of text are counted and iterated over.
-
-    Example:
-        >>> arguments = Arguments({b"n": [b"1", b"2"]})
-        >>> arguments["n"], arguments[b"n"], list(arguments)
-        (['1', '2'], [b'1', b'2'], ['n'])
     """
 
-    def __init__(self, received: dict[bytes, list[bytes]]) -> None:
-        self.received = received
-        super().__init__({_text(name): [_text(value) for value in values] for name, values in received.items()})
+    received: Mapping[bytes, Any]
 
-    def __missing__(self, name: Any) -> list[bytes]:
+    def __missing__(self, name: Any) -> Any:
         return self.received[name]
 
     def get(self, name: Any, default: Any = None) -> Any:
@@ -41,6 +40,34 @@ class Arguments(dict[Any, list[Any]]):
 
     def __contains__(self, name: object) -> bool:
         return super().__contains__(name) or name in self.received
+
+
+class Arguments(Received):
+    """The arguments of a query and a form, each a list.
+
+    Example:
+        >>> arguments = Arguments({b"n": [b"1", b"2"]})
+        >>> arguments["n"], arguments[b"n"], list(arguments)
+        (['1', '2'], [b'1', b'2'], ['n'])
+    """
+
+    def __init__(self, received: Mapping[bytes, list[bytes]]) -> None:
+        self.received = received
+        super().__init__({_text(name): [_text(value) for value in values] for name, values in received.items()})
+
+
+class Cookies(Received):
+    """The cookies that a client has sent.
+
+    Example:
+        >>> cookies = Cookies({b"session": b"17"})
+        >>> cookies["session"], cookies[b"session"], cookies.get("none")
+        ('17', b'17', None)
+    """
+
+    def __init__(self, received: Mapping[bytes, bytes]) -> None:
+        self.received = received
+        super().__init__({_text(name): _text(value) for name, value in received.items()})
 
 
 def _expire(reference: weakref.ref[Request], give_up: Callable[[Request], object]) -> None:
@@ -54,12 +81,31 @@ def _text(data: bytes) -> str:
     return data.decode("utf-8", "replace")
 
 
+def put_header(headers: Headers, name: str | bytes, value: Any) -> None:
+    """Set a header; a value that is neither text nor bytes is made text.
+
+    Raises:
+        ValueError: a line break, which would let a value add headers, or a name that is no header's.
+    """
+    data = value if isinstance(value, bytes) else str(value).encode("utf-8")
+    if b"\r" in data or b"\n" in data or b"\0" in data:
+        raise ValueError(f"a header cannot hold a line break: {name!r}: {value!r}")
+    try:
+        headers.setRawHeaders(name, [data])
+    except ValueError as error:
+        raise ValueError(f"{name!r} is no name of a header") from error
+
+
 @provider(INonQueuedRequestFactory)
 class Request(server.Request):
     """A request of a client and the response to it.
 
-    `write` takes text (sent as UTF-8) and bytes, `setHeader` any value, `args` is read with text and with bytes, and
-    `postpath` is a list of text. Writing or finishing after the end, or after the client has left, does no harm.
+    `write` takes text (sent as UTF-8) and bytes, `setHeader` any value. `args` and `received_cookies` are read with
+    text and with bytes, `postpath` is a list of text. Writing or finishing after the end, or after the client has left,
+    does no harm, and the body can be read as long as somebody keeps the request.
+
+    A form is read when `args` or `uploads` are first asked for. What a client sends instead of a form, or of JSON where
+    `json` is called, is answered with 400, and raises `Rejected`.
     """
 
     #: Called when the client leaves before the response is finished.
@@ -70,12 +116,20 @@ class Request(server.Request):
     #: Segments of the path: those on the way to what answers, as they came, and those below it, as text.
     prepath: Any
     postpath: Any
+    #: What the path has for the parameters on the way to what answers; None where there are none.
+    params: dict[str, str] | None = None
     channel: Any
     site: Any
     content: Any
     _deadline: Any = None
     _is_too_large = False
     _is_cut = False
+    _query: Mapping[bytes, list[bytes]]
+    _form: Form | None = None
+
+    def __init__(self, channel: Any) -> None:
+        # Twisted would read forms before anybody asks for them, with a parser of mails, and files into memory.
+        super().__init__(channel, parsePOSTFormSubmission=False)
 
     def __str__(self) -> str:
         # Escaped, as it is what some client sent and is read on terminals.
@@ -86,6 +140,61 @@ class Request(server.Request):
         """Whether there still is a client that waits for the rest of the response."""
         return not self.finished and not self._is_cut and self.channel is not None
 
+    # Not a property: while Twisted reads the query it sets what it has under this name, and `process` takes that away.
+    @cached_property
+    def args(self) -> Any:  # type: ignore[override]  # a cached_property can be set; mypy takes it for one that cannot
+        """The arguments of the query and the fields of the form, which win; the files of a form are in `uploads`."""
+        return Arguments({**self._query, **self.form.fields})
+
+    @property
+    def uploads(self) -> dict[str, list[Upload]]:
+        """The files that came with a form, by the names of their fields."""
+        return self.form.uploads
+
+    @property
+    def form(self) -> Form:
+        """The form that the body holds, an empty one where it holds something else.
+
+        Raises:
+            Rejected: it is malformed; where nobody handles that, the client is answered with it.
+        """
+        if self._form is None:
+            self._form = form_of(self.content, self.getHeader("Content-Type"))
+        return self._form
+
+    @property
+    def has_large_form(self) -> bool:
+        """Whether others would have to wait while the form is read; `load_form` does not let them."""
+        if self._form is not None:
+            return False
+        position = self.content.tell()
+        size: int = self.content.seek(0, os.SEEK_END)
+        self.content.seek(position)
+        return size > LARGE
+
+    async def load_form(self, in_thread: Callable[..., Awaitable[Form]]) -> None:
+        """Read the form in a thread, for whoever asks for `args` and `uploads` later.
+
+        Raises:
+            Rejected: as for `form`.
+        """
+        self._form = await in_thread(form_of, self.content, self.getHeader("Content-Type"))
+
+    def json(self) -> Any:
+        """The value that the body holds as JSON.
+
+        Raises:
+            Rejected: it holds none; where nobody handles that, the client is answered with it.
+        """
+        self.content.seek(0)
+        body = self.content.read()
+        self.content.seek(0)
+        return json_of(body)
+
+    def getCookie(self, key: Any) -> Any:
+        """A cookie of the client: text for a name of text, bytes for one of bytes, None if it was not sent."""
+        return self.received_cookies.get(key)
+
     def getHeader(self, key: Any) -> Any:
         """A header of the request: text for a name of text, bytes for one of bytes, None if it was not sent."""
         values = self.requestHeaders.getRawHeaders(key if isinstance(key, bytes) else key.encode("utf-8"))
@@ -94,18 +203,8 @@ class Request(server.Request):
         return values[-1] if isinstance(key, bytes) else _text(values[-1])
 
     def setHeader(self, name: str | bytes, value: Any) -> None:
-        """Set a header of the response; a value that is neither text nor bytes is made text.
-
-        Raises:
-            ValueError: a line break, which would let a value add headers, or a name that is no header's.
-        """
-        data = value if isinstance(value, bytes) else str(value).encode("utf-8")
-        if b"\r" in data or b"\n" in data or b"\0" in data:
-            raise ValueError(f"a header cannot hold a line break: {name!r}: {value!r}")
-        try:
-            self.responseHeaders.setRawHeaders(name, [data])
-        except ValueError as error:
-            raise ValueError(f"{name!r} is no name of a header") from error
+        """Set a header of the response, as `put_header` does."""
+        put_header(self.responseHeaders, name, value)
 
     def write(self, data: str | bytes) -> None:
         """Send a part of the response, the headers before the first one."""
@@ -118,6 +217,9 @@ class Request(server.Request):
 
     def answer(self, body: bytes) -> None:
         """Send the whole body, with its length, and finish."""
+        if self.is_open and write_whole(self, body):
+            self.finish()
+            return
         has_body = self.code not in NO_BODY_CODES and (body or self.method != b"HEAD")
         if has_body and not self.startedWriting:
             self.responseHeaders.setRawHeaders(b"Content-Length", [b"%d" % len(body)])
@@ -133,7 +235,11 @@ class Request(server.Request):
             self.is_let_go = False
             self.channel.hold(self)
         self._forget_deadline()
+        self.on_lost = None
+        # Out of Twisted's sight, which would close it, though the rest of the pipeline may want it.
+        content, self.content = self.content, None
         super().finish()
+        self.content = content
 
     def cut_short(self) -> None:
         """Hang up in the midst of the response, so that its client does not take it for whole."""
@@ -163,6 +269,8 @@ class Request(server.Request):
         # May run in any thread, and in the midst of anything.
         if self.is_let_go and self.is_open:
             self.site.reactor.callFromThread(self._finish_forgotten)
+        elif self.content is not None:
+            self.content.close()
 
     def _finish_forgotten(self) -> None:
         if self.is_open:
@@ -175,12 +283,17 @@ class Request(server.Request):
 
     # What the channel calls:
 
+    def parseCookies(self) -> None:
+        super().parseCookies()
+        self.received_cookies = Cookies(self.received_cookies)
+
     def process(self) -> None:
-        self.args = Arguments(self.args)
+        self._query = self.__dict__.pop("args")
         if not self.path.startswith((b"/", b"*")) and b"://" in self.path:
             # A proxy asks with the whole address (RFC 9112, 3.2.2).
             self.path = b"/" + self.path.split(b"://", 1)[1].partition(b"/")[2]
-        super().process()
+        if not self.channel.site.hand_over(self):
+            super().process()
 
     def gotLength(self, length: int | None) -> None:
         super().gotLength(length)
@@ -210,7 +323,9 @@ class Request(server.Request):
         self.cut_short()
 
     def connectionLost(self, reason: Any) -> None:
+        content, self.content = self.content, None
         super().connectionLost(reason)
+        self.content = content
         self._forget_deadline()
         on_lost, self.on_lost = self.on_lost, None
         if on_lost is not None:

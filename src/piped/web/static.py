@@ -6,15 +6,16 @@ import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from html import escape
+from math import ceil
 from types import CodeType
 from typing import Any
 from urllib.parse import quote, unquote_to_bytes
 
-from twisted.python.filepath import FilePath
 from twisted.web import http, server
 from twisted.web.static import File
 
-from piped.web import replies
+from piped.web import methods
+from piped.web.conditions import is_known, not_modified, tag_of
 from piped.web.request import Request
 
 _ONE_RANGE = re.compile(rb"bytes=(\d{1,18}-\d{0,18}|-\d{1,18})")
@@ -36,14 +37,30 @@ def locate(root: str, names: Sequence[str], extensions: Sequence[str] = ()) -> s
     base = os.path.realpath(root)
     wanted = os.path.join(base, *names)
     if names and extensions and not os.path.exists(wanted):
-        sibling = FilePath(wanted).siblingExtensionSearch(*extensions)
-        wanted = sibling.path if sibling is not None else wanted
+        wanted = _completed(wanted, extensions)
     real = os.path.realpath(wanted)
     if not os.path.exists(real):
         return None
     # What lies outside has a path from `base` that begins with "..", which is no visible name.
     below = os.path.relpath(real, base).split(os.sep)
     return real if below == [os.curdir] or all(map(is_visible, below)) else None
+
+
+def _completed(path: str, extensions: Sequence[str]) -> str:
+    """The path with the first of the endings that there is; the path itself where there is none."""
+    folder, name = os.path.split(path)
+    for extension in extensions:
+        if extension != "*":
+            if os.path.exists(path + extension):
+                return path + extension
+            continue
+        try:
+            found = min((other for other in os.listdir(folder) if other.startswith(f"{name}.")), default=name)
+        except OSError:  # no directory
+            return path
+        if found != name:
+            return os.path.join(folder, found)
+    return path
 
 
 def is_visible(name: str) -> bool:
@@ -93,7 +110,7 @@ class StaticFiles:
         if request.method in (b"GET", b"HEAD"):
             answer(request)
         else:
-            replies.method_not_allowed(request, "GET", "HEAD")
+            methods.refuse(request, "GET", "HEAD")
         return True
 
     def _answer(self, path: str, asks_for_directory: bool) -> Callable[[Request], None] | None:
@@ -112,22 +129,31 @@ class StaticFiles:
         file = File(path, self.default_type)
         for code in self.preprocessors:
             eval(code, {**self.namespace, "self": file})(request)
-        _keep_simple_range(request, os.path.getsize(path))
+        stat = os.stat(path)
+        tag, changed = tag_of(stat), ceil(stat.st_mtime)
+        request.lastModified = changed
+        if is_known(request, tag, changed):
+            not_modified(request, tag)
+            return
+        request.setHeader(b"ETag", tag)
+        # Twisted would look at it again, also where a tag has been asked for.
+        request.requestHeaders.removeHeader(b"If-Modified-Since")
+        _keep_simple_range(request, tag, stat.st_size)
         body = file.render_GET(request)
         if body == server.NOT_DONE_YET:
             return
         if body:
             request.answer(body)
-        else:  # the answer to HEAD has its length already, one that says "not modified" needs none
+        else:  # the answer to HEAD has its length already
             request.finish()
 
 
-def _keep_simple_range(request: Request, size: int) -> None:
-    """Drop a Range header that asks for more than one range, which multiplies the size, or on a condition."""
+def _keep_simple_range(request: Request, tag: bytes, size: int) -> None:
+    """Drop a Range header that asks for several ranges, which multiplies the size, or for one of another version."""
     wanted = request.getHeader(b"range")
     if wanted is None:
         return
-    if not _ONE_RANGE.fullmatch(wanted) or request.getHeader(b"if-range") is not None:
+    if not _ONE_RANGE.fullmatch(wanted) or request.getHeader(b"if-range") not in (None, tag):
         request.requestHeaders.removeHeader(b"range")
     elif wanted.startswith(b"bytes=-"):
         # Twisted seeks to before the beginning for the last 100 bytes of 10.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import linecache
 import weakref
 from collections.abc import Callable
 from pathlib import Path
@@ -84,9 +85,25 @@ def test_the_part_of_the_line_that_failed_is_known() -> None:
     assert line[begin:end] == "é + None"
 
 
+def test_an_expression_over_several_lines_is_marked_in_its_first() -> None:
+    """From where it begins to the end of that line."""
+
+    def spread() -> Any:
+        return divide(  # over several lines
+            3
+        )
+
+    frame = kept(spread).frame(-2)
+    line = dict(frame.source())[frame.line]
+    begin, end = frame.failing(line)
+    assert line[begin:end] == "divide(  # over several lines"
+
+
 def test_code_of_a_configuration_shows_the_configuration(tmp_path: Path) -> None:
     """A lambda in YAML has its line, with the part that failed, and the lines around it."""
     file = tmp_path / "site.yml"
+    file.write_text("as it was before somebody changed it\n")
+    linecache.getlines(str(file))
     step = "    - eval-lambda: {lambda: baton: baton[1]}"
     file.write_text(f"pipelines:\n  it:\n{step}\n")
     function = Lambda("baton: baton[1]", Mark(str(file), 3, 1 + step.index("baton"))).bind({})
@@ -117,7 +134,7 @@ def test_variables_are_shown_briefly() -> None:
     assert len(kept(many).frame(-1).variables()) == MOST_VARIABLES
     assert shown({n: n for n in range(21)}).endswith("19: 19, ...}")
     assert shown({1: {2: {3: {4: {5: 6}}}}}) == "{1: {2: {3: {4: {...}}}}}"
-    assert shown({}) == "{}"
+    assert shown({1: {2: {3: {4: {}}}}}) == "{1: {2: {3: {4: {}}}}}"
 
 
 def test_a_value_that_cannot_be_shown_hides_no_other() -> None:
@@ -236,12 +253,12 @@ def test_code_of_the_engine_is_told_from_a_users() -> None:
 def test_the_baton_is_that_of_the_step_that_failed() -> None:
     """What the step was given, however deep it lies; without any, what the caller knows."""
 
-    def process(given: Any) -> Any:
-        return divide(given["n"])
-
-    error = kept(lambda: Pipeline(Graph("it", [step(lambda baton: {"n": 5}), step(process)])).run({"n": 1}))
-    assert error.baton("other") == {"n": 1}, "the first step has no consumer: both are sources"
-    assert error.notes == ["in pipeline it, step failing (site.yml:7:9)"]
+    inner = Pipeline(Graph("inner", [step(lambda given: divide(given["n"]))]))
+    outer = Pipeline(Graph("outer", [step(lambda given: inner.run({"n": given["n"] + 1}))]))
+    error = kept(lambda: outer.run({"n": 1}))
+    assert error.baton("other") == {"n": 2}
+    place = "step failing (site.yml:7:9)"
+    assert error.notes == [f"in pipeline inner, {place}", f"in pipeline outer, {place}"]
     assert kept(lambda: divide(3)).baton("other") == "other"
 
 

@@ -95,6 +95,24 @@ def test_a_traceback_begins_in_the_step():
     assert not [line for line in files if "/piped/runtime/" in line or "/piped/pipelines/runs" in line]
 
 
+def test_a_traceback_shows_no_engine_between_pipelines():
+    """Where pipelines run pipelines, what lies between two steps is left out as well, also after a wait."""
+    stage = Stage(
+        """
+        pipelines:
+          outer: [run-pipeline: {pipeline: inner}]
+          inner: [wait: {delay: 1}, eval-lambda: {lambda: "baton: baton['gone']"}]
+        """
+    )
+    outcome = stage.start("outer", {})
+    stage.clock.advance(1)
+    failures = []
+    outcome.addErrback(failures.append)
+    text = traceback_of(failures[0].value)
+    assert "in <lambda>" in text
+    assert "/piped/runtime/" not in text
+
+
 def test_an_error_of_the_engine_itself_keeps_its_traceback():
     """Where nothing but the engine was called, the engine is shown."""
     error = failed()

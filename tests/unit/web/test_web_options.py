@@ -122,6 +122,33 @@ def test_a_port_may_come_from_the_environment() -> None:
             "site.yml:3:64: option 'p' of __config__.static.preprocessors is no Python: invalid syntax",
         ),
         (
+            "'{id': {}",
+            "site.yml:3:5: '{id' is neither a parameter nor a plain segment"
+            ' – a parameter is a whole segment, such as "{name}"',
+        ),
+        (
+            "{'{id}': {}, '{name}': {}}",
+            "site.yml:3:18: '{name}' and '{id}' stand for the same segment"
+            " – use one name, and put what is below both together",
+        ),
+        (
+            "{'{id}': {a: {'{id}': {}}}}",
+            "site.yml:3:19: '{id}' is a parameter of a segment before it, too – give it a name of its own",
+        ),
+        (
+            "__config__: {processor: x, methods: [get]}",
+            "site.yml:3:5: __config__: 'get' is no method – write it in capitals, such as GET",
+        ),
+        (
+            "__config__: {processor: x, methods: []}",
+            "site.yml:3:5: __config__: `methods` is empty, so that nothing answers – name one, or leave it out",
+        ),
+        (
+            "__config__: {static: x, methods: [GET]}",
+            "site.yml:3:5: __config__: `methods` is a list, and there is no processor that it is for"
+            " – add `processor`, or leave it out: files answer GET and HEAD",
+        ),
+        (
             "__config__: {static: {path: x, namespace: {now: datetime.nothing}}}",
             "site.yml:3:18: __config__.static: cannot find 'datetime.nothing'",
         ),

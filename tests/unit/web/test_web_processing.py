@@ -13,7 +13,7 @@ from twisted.web.resource import Resource
 from twisted.web.server import Request as TwistedRequest
 from web_stage import Reactor, Stage, parsed
 
-from piped.ground.errors import ConfigurationError
+from piped.ground.errors import ConfigurationError, Rejected
 from piped.providers.web_provider import WebResource, WebSite
 
 
@@ -40,6 +40,21 @@ class Waiting:
 
     def _cancel(self, _: object) -> None:
         self.cancelled += 1
+
+
+def refuse(baton: Any) -> None:
+    baton["request"].setHeader("Cache-Control", "max-age=60")
+    raise Rejected("a name is needed, not \udcff")
+
+
+def test_what_a_pipeline_refuses_is_answered_with_400(caplog: pytest.LogCaptureFixture) -> None:
+    """The sender is told why; nobody else need be troubled by it."""
+    caplog.set_level(logging.INFO, "piped.web")
+    code, headers, body = parsed(Stage({"pipeline.it": refuse}, routing=routed()).get())
+    assert (code, headers["content-type"], body) == (400, "text/plain; charset=utf-8", b"a name is needed, not ?\n")
+    assert "cache-control" not in headers
+    [record] = [record for record in caplog.records if "refuses" in record.message]
+    assert (record.levelno, record.exc_info) == (logging.INFO, None)
 
 
 @pytest.mark.parametrize("method", ["GET", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "BREW"])
@@ -347,15 +362,6 @@ def test_a_stop_hangs_up_on_the_clients() -> None:
     assert stage.is_hung_up_on
     stage.leave()
     assert stopped.called
-
-
-def test_who_asks_for_the_debugger_is_told_that_there_is_none(caplog: pytest.LogCaptureFixture) -> None:
-    """A site that lets somebody debug says in the log that it cannot; one that lets nobody says nothing."""
-    for allow in ([], ["localhost"]):
-        Stage({"pipeline.it": hello}, routing=routed(), debug={"allow": allow})
-    [record] = caplog.records
-    assert record.levelname == "WARNING"
-    assert "no debugger" in record.getMessage()
 
 
 def test_a_site_that_waits_is_called_by_its_section() -> None:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from twisted.internet.address import IPv4Address
+from twisted.internet.defer import Deferred, execute
+from twisted.python.failure import Failure
 from web_stage import Client, parsed
 
 from piped.config.gathering import gather_text
-from piped.ground.errors import ConfigurationError, PipedError
+from piped.ground.errors import ConfigurationError, PipedError, Rejected
 from piped.runtime.assembly import check
 from piped.runtime.environment import RuntimeEnvironment
 from piped.web.processors import (
@@ -22,6 +26,24 @@ from piped.web.processors import (
     code_of,
 )
 from piped.web.request import Request
+
+
+class Threads(RuntimeEnvironment):
+    """An environment whose threads work when they are told to."""
+
+    def in_thread(self, function: Callable[..., Any], *arguments: Any) -> Deferred[Any]:
+        waiting: Deferred[Any] = Deferred()
+        self.work = lambda: execute(function, *arguments).chainDeferred(waiting)
+        return waiting
+
+
+def result_of(deferred: Deferred[Any]) -> Any:
+    ended: list[Any] = []
+    deferred.addBoth(ended.append)
+    [result] = ended
+    if isinstance(result, Failure):
+        result.raiseException()
+    return result
 
 
 def response_of(*steps: Any, method: str = "GET", **baton: Any) -> tuple[int, dict[str, str], bytes]:
@@ -132,6 +154,13 @@ class TestWriteWebResponse:
             WriteWebResponse(encoding="utf-9", fallback_content="x")
 
 
+@pytest.mark.parametrize("headers", [{"x y": "1"}, {"x": "a\r\nb: c"}, {"": "x"}])
+def test_a_header_that_cannot_be_sent_is_told_at_the_start(headers: dict[str, Any]) -> None:
+    """A name or a value that no header can have is a mistake of the configuration."""
+    with pytest.raises(ConfigurationError, match="header"):
+        SetHTTPHeaders(headers)
+
+
 def test_headers_are_set_and_others_kept() -> None:
     """set-http-headers sets and replaces headers, of any value, and leaves the others alone."""
     steps = [SetHTTPHeaders({"x-a": 1, "x-b": "old"}), SetHTTPHeaders({"X-B": "new"}), WriteWebResponse()]
@@ -205,8 +234,9 @@ class TestExtractWebRequestArguments:
         target = "/?a=%7B%22b%22%3A1%7D&a=2"
         assert self.extracted(target, [{"a": {"load_json": True}}]) == {"a": {"b": 1}}
         assert self.extracted(target, [{"a": {"load_json": True, "only_first": False}}]) == {"a": [{"b": 1}, 2]}
-        with pytest.raises(ValueError, match="Expecting"):
-            self.extracted("/?a=nope", [{"a": {"load_json": True}}])
+        for nope in ("nope", "", "%5B" * 5000):
+            with pytest.raises(ValueError, match="the argument 'a' is no JSON: "):
+                self.extracted(f"/?a={nope}", [{"a": {"load_json": True}}])
 
     def test_the_request_is_left_as_it_was(self) -> None:
         """Another step finds the same arguments again."""
@@ -217,6 +247,47 @@ class TestExtractWebRequestArguments:
         all_values = ExtractWebRequestArguments([{"a": {"only_first": False}}])
         all_values.process({"request": request})["a"].append("2")
         assert request.args == {"a": ["1"]}
+
+    def test_fields_of_a_form(self) -> None:
+        """What a form sends counts, too, and before what the query says; a malformed one is rejected."""
+        form = {"method": "POST", "body": b"a=form&c=3"}
+        urlencoded = "Content-Type: application/x-www-form-urlencoded"
+        baton = {"request": request_for("/?a=query&b=2", urlencoded, **form)}
+        made = ExtractWebRequestArguments(["a", "b", "c"]).process(baton)
+        assert (made["a"], made["b"], made["c"]) == ("form", "2", "3")
+        assert made["request"].content.read() == b"a=form&c=3", "the body can be read by hand, too"
+        malformed = request_for("/", "Content-Type: multipart/form-data", **form)
+        with pytest.raises(Rejected, match="malformed"):
+            ExtractWebRequestArguments(["a"]).process({"request": malformed})
+
+    def extracting(self, content_type: str) -> tuple[Client, Threads, Deferred[Any]]:
+        """An extraction from a large form, which waits for a thread."""
+        requests: list[Request] = []
+        client = Client(requests.append, max_body=1_000_000)
+        body = b"a=" + b"x" * 300_000
+        client.get("/", f"Content-Type: {content_type}", method="POST", body=body)
+        threads, step = Threads(), ExtractWebRequestArguments(["a"])
+        step.configure(threads)
+        return client, threads, Deferred.fromCoroutine(step.process({"request": requests[0]}))
+
+    def test_a_large_form_is_read_in_a_thread(self) -> None:
+        """Nobody else waits while a large form is read."""
+        _, threads, running = self.extracting("application/x-www-form-urlencoded")
+        assert not running.called
+        threads.work()
+        assert result_of(running)["a"] == "x" * 300_000
+
+    def test_a_large_form_may_be_malformed(self) -> None:
+        """Whoever reads it in a thread is told as well."""
+        _, threads, running = self.extracting("multipart/form-data; boundary=edge")
+        threads.work()
+        with pytest.raises(Rejected, match="malformed"):
+            result_of(running)
+
+    def test_arguments_are_all_that_is_asked_for(self) -> None:
+        """What stands in the place of a request need have no more than its arguments."""
+        baton = {"message": SimpleNamespace(args={"a": ["1"]})}
+        assert ExtractWebRequestArguments(["a"], request_path="message").process(baton)["a"] == "1"
 
     def test_unknown_extras_are_a_mistake_of_the_configuration(self) -> None:
         """A wrong option of an entry is told before anything runs."""

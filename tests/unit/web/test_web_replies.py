@@ -77,3 +77,22 @@ def test_a_method_that_is_not_allowed_is_told_which_are() -> None:
     """405 names the methods."""
     code, headers, _ = parsed(Client(lambda request: replies.method_not_allowed(request, "GET", "HEAD")).get())
     assert (code, headers["allow"]) == (405, "GET, HEAD")
+
+
+def test_what_is_refused_is_told_in_short() -> None:
+    """403 and 400 say nothing but what they are."""
+    for reply, code, text in ((replies.forbidden, 403, b"Forbidden"), (replies.bad_request, 400, b"Bad Request")):
+        answer = parsed(Client(reply).get())
+        assert (answer[0], b"<b>%s</b>" % text in answer[2], len(answer[2]) < 120) == (code, True, True)
+
+
+def test_an_answer_alone_has_its_own_headers_only() -> None:
+    """Nothing that was set before opens it to others; what the server itself says of the connection stays."""
+
+    def answer(request: Request) -> None:
+        request.setHeader("access-control-allow-origin", "*")
+        request.addCookie("login", "1")
+        replies.alone(request, 500, b"mine", {"Content-Type": "text/plain"})
+
+    code, headers, body = parsed(Client(answer).get())
+    assert (code, body, sorted(headers)) == (500, b"mine", ["content-length", "content-type", "date", "server"])

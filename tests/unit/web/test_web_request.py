@@ -11,6 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from web_stage import Client, parsed
 
+from piped.ground.batons import get_path
+from piped.ground.errors import Rejected
 from piped.web.request import Arguments, Request
 
 
@@ -64,7 +66,7 @@ def test_headers_of_the_request_are_read_with_text_and_with_bytes() -> None:
     """`getHeader` answers in the type that it was asked in, and never fails for what a client has sent."""
     seen: list[Any] = []
     client = Client(lambda request: seen.append([request.getHeader(name) for name in ("X-A", b"x-a", "x-none")]))
-    client.send(b"GET / HTTP/1.1\r\nx-a: gr\xc3\xbcn \xff\r\n\r\n")
+    client.send(b"GET / HTTP/1.1\r\nHost: x\r\nx-a: gr\xc3\xbcn \xff\r\n\r\n")
     assert seen == [["grün \N{REPLACEMENT CHARACTER}", b"gr\xc3\xbcn \xff", None]]
 
 
@@ -86,6 +88,107 @@ def test_arguments_are_read_with_text_and_with_bytes() -> None:
     assert sorted(arguments) == ["empty", "n", "name"]
     with pytest.raises(KeyError):
         arguments["none"]
+
+
+def requests_of(*sent: bytes) -> list[Request]:
+    """The requests, as a pipeline gets them."""
+    seen: list[Request] = []
+    client = Client(seen.append)
+    for data in sent:
+        client.send(data)
+    return seen
+
+
+def posted(body: bytes, content_type: str = "application/x-www-form-urlencoded", method: str = "POST") -> bytes:
+    lines = [f"{method} /?a=query HTTP/1.1", "Host: x", f"Content-Type: {content_type}", f"Content-Length: {len(body)}"]
+    return "\r\n".join([*lines, "", ""]).encode() + body
+
+
+def test_cookies_are_read_with_text_and_with_bytes() -> None:
+    """`getCookie` and `received_cookies` answer in the type that they were asked in, and never fail."""
+    [request] = requests_of(b"GET / HTTP/1.1\r\nHost: x\r\nCookie: a=gr\xc3\xbcn; b=\xff\r\nCookie: c=1; odd\r\n\r\n")
+    names: list[Any] = ["a", b"a", "b", "none", b"none"]
+    unknown = "\N{REPLACEMENT CHARACTER}"
+    assert [request.getCookie(name) for name in names] == ["grün", b"gr\xc3\xbcn", unknown, None, None]
+    assert dict(request.received_cookies) == {"a": "grün", "b": unknown, "c": "1"}
+    assert get_path({"request": request}, "request.received_cookies.c") == "1"
+    [without] = requests_of(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+    assert (without.getCookie("a"), dict(without.received_cookies)) == (None, {})
+
+
+MULTIPART = (
+    b'--edge\r\nContent-Disposition: form-data; name="a"\r\n\r\ntext\r\n'
+    b'--edge\r\nContent-Disposition: form-data; name="file"; filename="x.txt"\r\n\r\ncontent\r\n--edge--\r\n'
+)
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "PATCH"])
+def test_a_form_with_a_file(method: str) -> None:
+    """Fields are in `args`, files in `uploads`, whatever the method; the body can still be read."""
+    [request] = requests_of(posted(MULTIPART, "multipart/form-data; boundary=edge", method))
+    assert (request.args["a"], request.args[b"a"], "file" in request.args) == (["text"], [b"text"], False)
+    [file] = request.uploads["file"]
+    assert (file.filename, file.content.read()) == ("x.txt", b"content")
+    assert request.uploads["file"] == [file], "it is the same file the next time"
+    assert get_path({"request": request}, "request.uploads.file.0.size") == 7
+    assert request.content.read() == MULTIPART
+
+
+def test_arguments_can_be_set() -> None:
+    """A part of a program that sets the arguments of a request, as Twisted allows, finds them again."""
+    [request] = requests_of(b"GET /?a=1 HTTP/1.1\r\nHost: x\r\n\r\n")
+    request.args = {b"b": [b"2"]}  # type: ignore[misc]  # a cached_property can be set
+    assert request.args == {b"b": [b"2"]}
+
+
+def test_a_body_can_be_read_after_the_answer() -> None:
+    """A pipeline may answer first and work later, also when the client has left in between."""
+    seen: list[Request] = []
+    client = Client(seen.append)
+    client.send(posted(b"a=form"))
+    seen[0].answer(b"thank you")
+    assert (seen[0].args["a"], seen[0].content.read()) == (["form"], b"a=form")
+    client.send(posted(b"a=form"))
+    client.leave()
+    assert (seen[1].args["a"], seen[1].content.read()) == (["form"], b"a=form")
+
+
+def test_a_large_body_is_gone_with_its_request() -> None:
+    """The temporary file of a body does not stay open any longer than somebody has the request."""
+    seen: list[Request] = []
+    client = Client(seen.append, max_body=200_000)
+    client.send(posted(b"x" * 150_000, "text/plain"))
+    content = seen[0].content
+    seen[0].answer(b"")
+    assert (content.fileno() > 0, content.closed) == (True, False)
+    seen.clear()
+    gc.collect()
+    assert content.closed
+
+
+def test_json_of_a_body() -> None:
+    """`json` gives the value that a client has sent, as often as it is asked."""
+    [request] = requests_of(posted(b'{"a": 1}', "application/json"))
+    assert (request.json(), request.json(), request.content.read()) == ({"a": 1}, {"a": 1}, b'{"a": 1}')
+
+
+@pytest.mark.parametrize(
+    ("content_type", "read", "told"),
+    [
+        ("multipart/form-data; boundary=edge", lambda request: request.args, "the form is malformed"),
+        ("multipart/form-data; boundary=edge", lambda request: request.uploads, "the form is malformed"),
+        ("application/json", lambda request: request.json(), "the body is no JSON"),
+    ],
+)
+def test_who_reads_a_malformed_body_is_told(content_type: str, read: Any, told: str) -> None:
+    """As often as it is read; whoever reads it may answer the client in words of its own."""
+    seen: list[Request] = []
+    client = Client(seen.append)
+    client.send(posted(b"{nothing", content_type))
+    for _ in range(2):
+        with pytest.raises(Rejected, match=told):
+            read(seen[0])
+    assert (client.transport.value(), seen[0].is_open) == (b"", True)
 
 
 @given(st.dictionaries(st.binary(), st.lists(st.binary(), min_size=1)))
@@ -222,11 +325,11 @@ def test_a_request_may_be_limited_in_time() -> None:
 @pytest.mark.parametrize(
     "request_",
     [
-        b"POST / HTTP/1.1\r\nContent-Length: 11\r\n\r\n",
-        b"POST / HTTP/1.1\r\nContent-Length: 11\r\nExpect: 100-continue\r\n\r\n",
-        b"POST / HTTP/1.1\r\nContent-Length: 11\r\n\r\n01234567890GET / HTTP/1.1\r\n\r\n",
-        b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n6\r\n012345\r\n",
-        b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nb\r\n01234567890\r\n0\r\n\r\n",
+        b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 11\r\n\r\n",
+        b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 11\r\nExpect: 100-continue\r\n\r\n",
+        b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 11\r\n\r\n01234567890GET / HTTP/1.1\r\n\r\n",
+        b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n6\r\n012345\r\n",
+        b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nb\r\n01234567890\r\n0\r\n\r\n",
     ],
 )
 def test_a_body_that_is_too_large_is_refused(request_: bytes) -> None:

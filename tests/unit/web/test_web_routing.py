@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from piped.web.routing import Match, Route, text_segments
+from piped.web.routing import Match, Route, parameter_of, text_segments
 
 SITE: Route[str] = Route(
     own="home",
@@ -77,10 +77,10 @@ def test_a_path_leads_to_the_answer_that_is_configured_for_it(path: str, answer:
 def test_what_is_no_file_is_left_to_the_no_resource_processor() -> None:
     """A file that does not exist is answered by the nearest no_resource_processor, where there is one."""
     match = SITE.find(["fallen", "x"])
-    assert match == Match("fallen-files", ["x"], Match("fallen-rest", ["x"]))
+    assert match == Match("fallen-files", ["x"], {}, Match("fallen-rest", ["x"]))
     above = Route(rest="above", children={"files": Route(files="files")})
-    assert above.find(["files", "a", ""]) == Match("files", ["a", ""], Match("above", ["files", "a", ""]))
-    assert Route(files="files").find(["x"]) == Match("files", ["x"], None)
+    assert above.find(["files", "a", ""]) == Match("files", ["a", ""], {}, Match("above", ["files", "a", ""]))
+    assert Route(files="files").find(["x"]) == Match("files", ["x"])
 
 
 def test_the_nearest_no_resource_processor_answers() -> None:
@@ -105,3 +105,61 @@ def test_the_postpath_is_a_list_of_its_own() -> None:
     assert match is not None
     match.postpath.append("y")
     assert segments == ["sparse", "x"]
+
+
+USERS: Route[str] = Route(
+    rest="top",
+    children={
+        "users": Route(
+            own="users",
+            children={"new": Route(own="new-user")},
+            parameter=(
+                "id",
+                Route(
+                    own="user",
+                    children={"posts": Route(rest="posts", parameter=("post", Route(own="post")))},
+                    parameter=("part", Route(files="part-files")),
+                ),
+            ),
+        )
+    },
+)
+
+
+@pytest.mark.parametrize(
+    ("path", "answer", "postpath", "params"),
+    [
+        ("/users/17", "user", [], {"id": "17"}),
+        ("/users/17/", "user", [], {"id": "17"}),
+        ("/users/new", "new-user", [], {}),
+        ("/users/new/posts", "top", ["users", "new", "posts"], {}),
+        ("/users/", "users", [], {}),
+        ("/users//posts", "top", ["users", "", "posts"], {}),
+        ("/users/17/posts/3", "post", [], {"id": "17", "post": "3"}),
+        ("/users/17/posts", "posts", [], {"id": "17"}),
+        ("/users/17/posts/3/x", "posts", ["3", "x"], {"id": "17"}),
+        ("/users/17/photo/a/b", "part-files", ["a", "b"], {"id": "17", "part": "photo"}),
+    ],
+)
+def test_a_parameter_stands_for_any_segment(
+    path: str, answer: str, postpath: list[str], params: dict[str, str]
+) -> None:
+    """A segment in braces takes what no other segment is called; an answer is told those on the way to it."""
+    match = USERS.find(path.removeprefix("/").split("/"))
+    assert match is not None
+    assert (match.answer, match.postpath, match.params) == (answer, postpath, params)
+
+
+def test_what_nothing_has_below_a_parameter_is_left_to_who_is_above() -> None:
+    """The rest above a parameter does not hear of it."""
+    match = USERS.find(["users", "17", "photo", "x"])
+    assert match is not None
+    assert match.otherwise == Match("top", ["users", "17", "photo", "x"])
+
+
+def test_a_parameter_is_a_whole_segment_in_braces() -> None:
+    """What is nearly a parameter is not taken for a plain segment."""
+    assert [parameter_of(segment) for segment in ("{id}", "{_a1}", "id", "")] == ["id", "_a1", None, None]
+    for segment in ("{id", "id}", "{id}.json", "{}", "{1}", "{a b}", "{{id}}"):
+        with pytest.raises(ValueError, match="neither a parameter nor a plain segment"):
+            parameter_of(segment)

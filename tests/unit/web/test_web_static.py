@@ -164,7 +164,9 @@ def test_endings_may_be_left_out(tree: Path) -> None:
     assert ask(StaticFiles(str(tree)), "/a")[0] == 404
     assert ask(StaticFiles(str(tree), ignored_extensions=[".css", ".txt"]), "/a")[0] == 200
     assert ask(StaticFiles(str(tree), ignored_extensions=["*"]), "/a")[0] == 200
-    assert ask(StaticFiles(str(tree), ignored_extensions=["*"]), "/.e")[0] == 404
+    assert ask(StaticFiles(str(tree), ignored_extensions=[".css", "*"]), "/a")[0] == 200
+    for target in ("/.e", "/none", "/none/a", "/a.txt/b", "/outside/secret"):
+        assert ask(StaticFiles(str(tree), ignored_extensions=["*"]), target)[0] == 404
 
 
 def test_a_type_for_files_whose_ending_says_nothing(tree: Path) -> None:
@@ -213,17 +215,40 @@ def test_a_part_of_a_file_can_be_asked_for(tree: Path, wanted: str, code: int, c
     assert headers["content-length"] == str(len(content))
 
 
-def test_a_part_on_condition_is_the_whole(tree: Path) -> None:
-    """If-Range is answered with the whole file: parts of different versions never mix."""
-    assert ask(StaticFiles(str(tree)), "/a.txt", "Range: bytes=1-2", 'If-Range: "x"')[0] == 200
-
-
-def test_a_file_that_has_not_changed_is_not_sent_again(tree: Path) -> None:
-    """A client that has the present version is told 304."""
+def test_a_part_on_condition_is_of_the_same_version(tree: Path) -> None:
+    """If-Range gives the part of the version that the client has, and otherwise the whole file."""
     files = StaticFiles(str(tree))
-    known = ask(files, "/a.txt")[1]["last-modified"]
-    code, headers, body = ask(files, "/a.txt", f"If-Modified-Since: {known}")
-    assert (code, "content-length" in headers, body) == (304, False, b"")
+    tag = ask(files, "/a.txt")[1]["etag"]
+    assert ask(files, "/a.txt", "Range: bytes=1-2", f"If-Range: {tag}")[::2] == (206, b"12")
+    assert ask(files, "/a.txt", "Range: bytes=1-2", 'If-Range: "x"')[::2] == (200, b"0123456789")
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_a_file_that_has_not_changed_is_not_sent_again(tree: Path, method: str) -> None:
+    """A client that has the present version is told 304, by its tag and by its time."""
+    files = StaticFiles(str(tree))
+    _, headers, _ = ask(files, "/a.txt", method=method)
+    for line in (f"If-None-Match: {headers['etag']}", f"If-Modified-Since: {headers['last-modified']}"):
+        code, told, body = ask(files, "/a.txt", line, method=method)
+        assert (code, "content-length" in told, body) == (304, False, b"")
+        assert (told["etag"], told["last-modified"]) == (headers["etag"], headers["last-modified"])
+
+
+def test_the_tag_counts_more_than_the_time(tree: Path) -> None:
+    """A file that was replaced by an older one of the same name is sent, whatever its time says."""
+    files = StaticFiles(str(tree))
+    _, headers, _ = ask(files, "/a.txt")
+    (tree / "a.txt").write_text("older")
+    os.utime(tree / "a.txt", (1e9, 1e9))
+    known = f"If-None-Match: {headers['etag']}", f"If-Modified-Since: {headers['last-modified']}"
+    assert ask(files, "/a.txt", known[1])[0] == 304
+    assert ask(files, "/a.txt", *known)[::2] == (200, b"older")
+
+
+def test_files_tell_their_methods(tree: Path) -> None:
+    """OPTIONS is answered with the methods of files."""
+    code, headers, _ = ask(StaticFiles(str(tree)), "/a.txt", method="OPTIONS")
+    assert (code, headers["allow"]) == (204, "GET, HEAD, OPTIONS")
 
 
 def test_what_is_no_file_is_never_opened(tree: Path) -> None:

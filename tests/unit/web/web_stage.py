@@ -15,8 +15,11 @@ from twisted.web.server import NOT_DONE_YET
 
 from piped.providers.web_provider import WebSite
 from piped.runtime.environment import RuntimeEnvironment
-from piped.web.channel import Channel, Site
+from piped.web.access_log import Entry
+from piped.web.channel import Channel
+from piped.web.options import PathOptions, Routing, SiteOptions
 from piped.web.request import Request
+from piped.web.site import Site
 
 
 class Reactor(Clock):
@@ -39,11 +42,15 @@ class _Calls(Resource):
 
 
 class Client:
-    """A client of a site whose every request is handed to `answer`."""
+    """A client of a site whose every request is handed to `answer`; `entries` are those of the access log."""
 
-    def __init__(self, answer: Callable[[Request], object], *, max_body: int = 1000, timeout: float = 60) -> None:
+    def __init__(self, answer: Callable[[Request], object], *, max_body: int = 1000, **options: Any) -> None:
         self.reactor = Reactor()
-        self.connect(Site(_Calls(answer), reactor=self.reactor, timeout=timeout, max_body=max_body))
+        self.entries: list[Entry] = []
+        site_options = SiteOptions(Routing(PathOptions(), {}), max_body_size=max_body, **options)
+        site = Site(_Calls(answer), site_options, reactor=self.reactor, wall_clock=lambda: 1e9)
+        site.write_entry = self.entries.append
+        self.connect(site)
 
     def connect(self, site: Site) -> None:
         """Begin a connection to a site."""

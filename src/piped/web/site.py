@@ -1,0 +1,146 @@
+"""The factory of a site's connections: how many there are, which have taken too long, and how they end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+from urllib.parse import unquote_to_bytes
+
+from twisted.internet.defer import Deferred
+from twisted.web import http, server
+
+from piped.web.access_log import access_log
+from piped.web.channel import Channel
+from piped.web.options import SiteOptions
+from piped.web.request import Request
+
+#: Seconds that clients are given to take what is being sent to them, when the site closes.
+_PATIENCE: Final = 2
+#: Seconds between two looks for connections whose deadline has passed.
+_LOOK: Final = 1
+
+
+class Site(server.Site):
+    """The factory of a site's channels.
+
+    Args:
+        resource: the IResource that answers every request.
+        options: limits and log.
+        reactor: gives the time, and is told from other threads.
+        wall_clock: seconds since 1970.
+    """
+
+    protocol: Any = Channel
+    noisy = False
+
+    def __init__(self, resource: Any, options: SiteOptions, *, reactor: Any, wall_clock: Callable[[], float]) -> None:
+        super().__init__(resource, Request, reactor=reactor, timeout=None)
+        self.options = options
+        self.reactor: Any = reactor
+        self.now: Callable[[], float] = reactor.seconds
+        self.wall_clock = wall_clock
+        self.max_body = options.max_body_size
+        self.write_entry = access_log(options.access_log)
+        self.channels: set[Channel] = set()
+        self.is_closing = False
+        self._closed: Deferred[None] | None = None
+        self._next_look: Any = None
+        #: The present date as a header has it, and the second that it stands for.
+        self._date, self._date_of = b"", -1
+
+    def acceptableProtocols(self) -> list[bytes]:
+        return [b"http/1.1"]
+
+    def buildProtocol(self, address: Any) -> Any:
+        channel: Any = super().buildProtocol(address)
+        channel.maxHeaders = self.options.max_headers
+        channel.totalHeadersSize = channel.MAX_LENGTH = self.options.max_header_size
+        return channel
+
+    def hand_over(self, request: Request) -> bool:
+        """Have a request answered by the resource of the site; False when it is to be looked for, as Twisted does.
+
+        Twisted makes the date anew for each request, and asks each resource for encoders and for children.
+        """
+        resource = self.resource
+        if not getattr(resource, "answers_everything", False) or request.path == b"*":
+            return False
+        now = int(self.wall_clock())
+        if now != self._date_of:
+            self._date_of, self._date = now, http.datetimeToString(now)
+        # Not a public name; both values are known to be free of line breaks.
+        headers = request.responseHeaders._rawHeaders
+        headers[b"Server"], headers[b"Date"] = [server.version], [self._date]
+        request.site, request.prepath = self, []
+        segments = request.path[1:].split(b"/")
+        request.postpath = list(map(unquote_to_bytes, segments)) if b"%" in request.path else segments
+        resource.render(request)
+        return True
+
+    # Connections
+
+    def admit(self, channel: Channel) -> bool:
+        """Count a connection that was made; False when there are too many."""
+        self.channels.add(channel)
+        if self._next_look is None:
+            self._next_look = self.reactor.callLater(_LOOK, self._look)
+        return len(self.channels) <= self.options.max_connections
+
+    def gone(self, channel: Channel) -> None:
+        """A connection is closed."""
+        self.channels.discard(channel)
+        if self.channels:
+            return
+        if self._next_look is not None:
+            self._next_look.cancel()
+            self._next_look = None
+        if self._closed is not None:
+            closed, self._closed = self._closed, None
+            if self._cut_off.active():
+                self._cut_off.cancel()
+            closed.callback(None)
+
+    def _look(self) -> None:
+        """Hang up on the clients that have taken too long."""
+        self._next_look = self.reactor.callLater(_LOOK, self._look)
+        now = self.now()
+        for channel in [channel for channel in self.channels if channel.deadline < now]:
+            channel.expire()
+
+    # Closing
+
+    def startFactory(self) -> None:
+        # Twisted's would write an access log of its own, and wake up every second for it.
+        self.is_closing = False
+
+    def stopFactory(self) -> None:
+        """Called when the port closes: what is being answered goes on, other connections are hung up on."""
+        self.is_closing = True
+        for channel in list(self.channels):
+            channel.close_when_idle()
+
+    def close(self) -> Deferred[None]:
+        """Hang up on every client, on one that is being sent something when it has it, but after two seconds on all.
+
+        Fires when all are gone.
+        """
+        closed: Deferred[None] = Deferred()
+        if not self.channels:
+            closed.callback(None)
+            return closed
+        self._closed = closed
+        self._cut_off = self.reactor.callLater(_PATIENCE, self._abort)
+        for channel in list(self.channels):
+            channel.close_when_idle()
+        return closed
+
+    def _abort(self) -> None:
+        for channel in list(self.channels):
+            channel.transport.abortConnection()
+
+    # The log
+
+    def log(self, request: Any) -> None:
+        """Called when a response has ended."""
+        if self.write_entry is not None:
+            self.write_entry(request.channel.entry(request))
