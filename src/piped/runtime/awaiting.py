@@ -260,16 +260,18 @@ class BatonTask:
 
     def stop(self) -> None:
         """Cancel what is awaited, in its own manner: a Deferred fails with Twisted's error, a future with asyncio's."""
-        task: Any = self
-        while isinstance(task, BatonTask):  # one may wait for another, that for a third, and so on
-            if task._is_done:
-                return
+        task = self
+        while not task._is_done:
             task.stopped = True
-            waiting, task = task, task._waits_for
-        if task is None:  # inside asyncio.sleep(0), or running just now
-            waiting._throw = asyncio.CancelledError()
-        else:
-            task.cancel()
+            awaited = task._waits_for
+            if awaited is None:  # inside asyncio.sleep(0), or running just now
+                task._throw = asyncio.CancelledError()
+            # One may wait for another, that for a third, and so on, deeper than Python's stack is.
+            elif isinstance(awaited, BatonTask) and type(awaited).stop is BatonTask.stop:
+                task = awaited
+                continue
+            task._cancel_awaited(awaited)
+            return
 
     def _cancel_awaited(self, awaited: Any) -> None:
         if awaited is None or awaited is not self._waits_for:

@@ -37,7 +37,32 @@ _ENGINE = tuple(
 
 
 class _Brief(Repr):
-    """A Repr that leaves mappings in their order."""
+    """A Repr that leaves mappings in their order, and stops looking when it has seen enough. Good for one value."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.maxlevel = 4
+        self.maxdict = self.maxlist = self.maxtuple = self.maxset = self.maxfrozenset = self.maxdeque = 20
+        self.maxstring = self.maxlong = 300
+        self.maxother = LONGEST_VALUE
+        # What lies at the bottom counts once on each level above it.
+        self._room = (self.maxlevel + 1) * LONGEST_VALUE
+
+    def repr1(self, x: Any, level: int) -> str:
+        if self._room <= 0:
+            return self.fillvalue
+        text = self._large(x, level) or super().repr1(x, level)
+        self._room -= len(text)
+        return text
+
+    def _large(self, x: Any, level: int) -> str:
+        """A part of what Repr would leave to the value's own repr, which shows all of it; "" for anything else."""
+        if isinstance(x, bytes | bytearray) and len(x) > self.maxstring:
+            return f"{bytes(x[: self.maxstring])!r}{self.fillvalue}"
+        for kind, show in ((dict, self.repr_dict), (list, self.repr_list), (tuple, self.repr_tuple)):
+            if isinstance(x, kind) and type(x) is not kind and len(x) > self.maxdict:
+                return f"{type(x).__name__}({show(x, level)})"
+        return ""
 
     def repr_dict(self, x: dict[Any, Any], level: int) -> str:
         if x and level <= 0:
@@ -49,13 +74,6 @@ class _Brief(Repr):
         return f"{{{', '.join(shown + ['...'] * (len(x) > self.maxdict))}}}"
 
 
-_brief = _Brief()
-_brief.maxlevel = 4
-_brief.maxdict = _brief.maxlist = _brief.maxtuple = _brief.maxset = _brief.maxfrozenset = _brief.maxdeque = 20
-_brief.maxstring = _brief.maxlong = 300
-_brief.maxother = LONGEST_VALUE
-
-
 def shown(value: Any) -> str:
     """A short repr of anything, also of what cannot be shown.
 
@@ -64,7 +82,7 @@ def shown(value: Any) -> str:
         "{'n': range(0, 9), 'letters': 'aaaaaaaaa"
     """
     try:
-        return cut(_brief.repr(value), LONGEST_VALUE)
+        return cut(_Brief().repr(value), LONGEST_VALUE)
     except Exception as error:  # its own code: one variable that cannot be shown must not hide the others
         return f"<{type(value).__name__} that cannot be shown: {type(error).__name__}>"
 

@@ -20,7 +20,7 @@ from twisted.internet.task import LoopingCall
 from twisted.python.failure import Failure
 from twisted.web import http
 
-from piped import RuntimeEnvironment, Seconds
+from piped import Rejected, RuntimeEnvironment, Seconds, told
 from piped.runtime.evaluating import Evaluation
 from piped.runtime.frames import Frame, KeptError
 from piped.web import debug_page, replies
@@ -139,12 +139,20 @@ class Debugger(Service):
             self._log_refusal(request, "only POST evaluates")
             replies.method_not_allowed(request, "POST")
         else:
-            refusal = foreign(request.requestHeaders, _origin(request)) or _wrong_token(request, session)
-            if refusal:
-                self._refuse(request, refusal)
-            else:
-                self._evaluate(request, session)
+            self._asked(request, session)
         return True
+
+    def _asked(self, request: Request, session: Session) -> None:
+        try:
+            refusal = foreign(request.requestHeaders, _origin(request)) or _wrong_token(request, session)
+        except Rejected as error:  # what was sent is no form
+            self._log_refusal(request, told(error))
+            replies.bad_request(request)
+            return
+        if refusal:
+            self._refuse(request, refusal)
+        else:
+            self._evaluate(request, session)
 
     def _evaluate(self, request: Request, session: Session) -> None:
         frame = _frame(session.kept, _field(request, "frame_no", "-1"))
@@ -247,8 +255,9 @@ def _origin(request: Request) -> str:
 
 
 def _field(request: Request, name: str, otherwise: str = "") -> str:
-    values = request.args.get(name)
-    return str(values[-1]) if values else otherwise
+    """A field of the form. Those of the query do not count, as addresses are logged and remembered."""
+    values = request.form.fields.get(name.encode())
+    return values[-1].decode("utf-8", "replace") if values else otherwise
 
 
 def _wrong_token(request: Request, session: Session) -> str:

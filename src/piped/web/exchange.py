@@ -165,7 +165,8 @@ class _Collector(Protocol):
                 return b""
             rest = self._unpacking.unused_data
         self._room -= len(data)
-        self._parts.append(data)
+        if data or not self._parts:  # packed parts may be empty, in any number
+            self._parts.append(data)
         if self._room < 0:
             hint = "max_body says how long it may be"
             self._fail(PipedError(f"the body has more than {self._limit} bytes", hint=hint))

@@ -29,7 +29,7 @@ REDIRECTS: Final = (MOVED_PERMANENTLY, FOUND, SEE_OTHER, TEMPORARY_REDIRECT, PER
 _MOST_KEPT: Final = 16
 _KEPT_FOR: Final = 60
 #: Headers for the server that they were written for, and no other one.
-_CONFIDENTIAL: Final = ("authorization", "cookie", "proxy-authorization")
+_FOR_ONE_SERVER: Final = ("authorization", "cookie", "host", "proxy-authorization")
 
 
 @dataclass(frozen=True)
@@ -126,7 +126,7 @@ class WebClient(Service):
     async def _follow(self, asked: Asked, agent: Any) -> Page:
         jar, host = CookieJar(), _host_of(asked.url)
         for name, value in asked.cookies.items():
-            jar.set_cookie(_cookie(name, str(value), host))
+            jar.set_cookie(_cookie(name, str(value), host, is_secure=_origin_of(asked.url)[0] == "https"))
         given = asked.cookies
         for _ in range(asked.redirect_limit + 1):
             uri = uri_of(asked.url)
@@ -169,7 +169,7 @@ def _redirected(asked: Asked, code: int, url: str) -> Asked:
     """What to ask for next. 303 is answered with GET, 302 as well if it was said so, others with the same once more."""
     headers = dict(asked.headers)
     if _origin_of(url) != _origin_of(asked.url):
-        headers = {name: value for name, value in headers.items() if name.lower() not in _CONFIDENTIAL}
+        headers = {name: value for name, value in headers.items() if name.lower() not in _FOR_ONE_SERVER}
     if code == SEE_OTHER or (code == FOUND and asked.after_found_get):
         headers = {name: value for name, value in headers.items() if not name.lower().startswith("content-")}
         method = "HEAD" if asked.method == "HEAD" else "GET"
@@ -214,8 +214,8 @@ def _host_of(url: str) -> str:
     return host if "." in host else f"{host}.local"
 
 
-def _cookie(name: str, value: str, host: str) -> Cookie:
-    """A cookie for all pages of one host, until the end of the session."""
+def _cookie(name: str, value: str, host: str, *, is_secure: bool) -> Cookie:
+    """A cookie for all pages of one host, until the end of the session; one for https does not leave it."""
     return Cookie(
         version=0,
         name=name,
@@ -227,7 +227,7 @@ def _cookie(name: str, value: str, host: str) -> Cookie:
         domain_initial_dot=False,
         path="/",
         path_specified=True,
-        secure=False,
+        secure=is_secure,
         expires=None,
         discard=True,
         comment=None,
