@@ -2,11 +2,13 @@
 
 import http.client
 import json
+import resource
 import signal
 import socket
 import subprocess
 import threading
 import time
+from pathlib import Path
 
 import pytest
 from commands import PIPED, Running, fetch, piped
@@ -472,3 +474,12 @@ def test_a_thread_that_never_ends_does_not_keep_the_process(tmp_path):
     with Running("site.yaml", "--drain", "0", cwd=tmp_path, ready="about to block") as running:
         assert running.stop() == 1
         assert running.wait_for("ending without the threads that do not end: PoolThread-")
+
+
+def test_a_service_may_have_many_connections(site, tmp_path):
+    """The limit of open files that a shell has set is raised as far as the system allows."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with Running(site, cwd=tmp_path) as running:
+        limits = Path(f"/proc/{running.process.pid}/limits").read_text().splitlines()
+        [line] = [line for line in limits if "open files" in line]
+        assert int(line.split()[3]) == max(soft, min(hard, 65_536))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
@@ -21,6 +22,8 @@ from piped.runtime.assembly import Assembly
 
 #: Seconds that a stop waits for what is running, unless told otherwise.
 DRAIN = 20.0
+#: How many files and connections a process may have open, if the system allows as many.
+MOST_FILES = 65_536
 
 
 def _show_reactors(ctx: click.Context, _: Any, is_wanted: bool) -> None:
@@ -141,6 +144,7 @@ def _serve(
     process = Process(assembly, environment, deadline=deadline)
     if foreground:
         process.after_start = partial(foreground.release, 0)
+    _allow_many_connections()
     _name_process(assembly.framework.get("service_name", "piped"))
     reactor.addSystemEventTrigger("before", "shutdown", lambda: process.stop().addBoth(lambda _: end_without_threads()))
     # Not callWhenRunning: that comes before asyncio's loop runs.
@@ -150,6 +154,14 @@ def _serve(
     garbage.resume()
     reactor.run()
     return process.exit_code
+
+
+def _allow_many_connections() -> None:
+    """Raise the limit of open files as far as the system lets us: each connection is one."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = MOST_FILES if hard == resource.RLIM_INFINITY else min(hard, MOST_FILES)
+    if soft != resource.RLIM_INFINITY and soft < most:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
 def _name_process(name: str) -> None:
