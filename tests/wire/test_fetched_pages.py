@@ -220,6 +220,14 @@ class Redirects(OnTheWire):
             "yes",
         )
 
+    async def test_a_host_that_was_written_is_for_one_server(self) -> None:
+        """Another server that the first one names is addressed by its own name."""
+        other = self.server({"/": response()})
+        first = self.server({"/": response(b"", f"Location: {other.url()}", code=307)})
+        await self.page(first.url(), headers={"Host": "written"})
+        assert first.requests[0].headers["host"] == "written"
+        assert f"http://{other.requests[0].headers['host']}/" == other.url()
+
     async def test_a_redirect_to_something_else_is_refused(self) -> None:
         """A server cannot send us to anything but a web server."""
         server = self.server({"/": response(b"", "Location: file:///etc/passwd", code=302)})
@@ -360,6 +368,23 @@ class Certificates(OnTheWire):
         server = self.server({"/": response(b"x")}, context)
         for host in ("localhost", "127.0.0.1"):
             assert await self.page(server.url(host=host), ca_file=str(ca_file)) == b"x"
+
+    async def test_cookies_for_a_safe_connection_stay_on_safe_ones(self) -> None:
+        """A cookie that was written for https is not sent over http, even if the server asks for that."""
+        ca_file, context = certificates(self.folder, "127.0.0.1")
+        other = self.server({"/": response()})
+        first = self.server({"/": response(b"", f"Location: {other.url()}", code=302)}, context)
+        await self.page(first.url(), ca_file=str(ca_file), cookies={"session": "17"})
+        assert first.requests[0].headers["cookie"] == "session=17"
+        assert "cookie" not in other.requests[0].headers
+
+    async def test_a_server_that_says_no_farewell_is_left(self) -> None:
+        """Who goes on sending over TLS after too much was sent is cut off."""
+        ca_file, context = certificates(self.folder, "127.0.0.1")
+        server = self.server({"/": response(b"x" * 50_000_000)}, context)
+        with pytest.raises(PipedError, match="more than 1000 bytes"):
+            await self.page(server.url(), ca_file=str(ca_file), max_body=1000)
+        assert await deferToThread(server.ended.acquire, timeout=20)
 
     async def test_trust_is_not_shared(self) -> None:
         """A connection that one step trusts is not used by another that does not."""

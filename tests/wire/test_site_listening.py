@@ -139,7 +139,7 @@ def test_a_socket_that_systemd_did_not_hand_over_is_told(tmp_path):
 @pytest.mark.parametrize(
     ("listen", "told"),
     [
-        ("ssl:1234", "'ssl:1234' is no endpoint: [Errno 2] No such file or directory: '{folder}/server.pem'"),
+        ("ssl:1234", "'ssl:1234' is no endpoint: cannot read {folder}/server.pem: no such file or directory"),
         ("tcp:http:x", "'tcp:http:x' is no endpoint"),
         ("tpc:80", "'tpc:80' is no endpoint"),
         ("99999", "99999 is no port"),

@@ -34,6 +34,8 @@ pipelines:
 WELL_FORMED = [
     b"GET /a?b=c HTTP/1.1\r\nHost: x\r\nUser-Agent: y\r\nCookie: a=b; c\r\nAccept: */*\r\n\r\n",
     b"HEAD /files/ HTTP/1.1\r\nHost: x\r\nRange: bytes=1-2\r\nIf-Modified-Since: Thu, 01 Jan 2026 00:00:00 GMT\r\n\r\n",
+    b"GET /files/site.yaml HTTP/1.1\r\nHost: x\r\nRange: bytes=1-2\r\n"
+    b"If-Modified-Since: Thu, 01 Jan 2026 00:00:00 GMT\r\n\r\n",
     b"POST /form HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: 2\r\n\r\na=",
     b"POST /up HTTP/1.1\r\nHost: x\r\nContent-Type: multipart/form-data; boundary=b\r\nContent-Length: 60\r\n\r\n"
     b'--b\r\nContent-Disposition: form-data; name="a"\r\n\r\nb\r\n--b--\r\n',
@@ -85,6 +87,7 @@ LINES = [
     b"X: " + b"x" * 20_000,
     b"\r\n".join(b"X%d: y" % n for n in range(150)),
     b"Expect: 100-continue",
+    b"If-Modified-Since:",
     b"Connection: upgrade\r\nUpgrade: websocket",
     b"If-None-Match: " + b'"' * 999,
 ]

@@ -57,7 +57,7 @@ TABLE = """\
           "{id}":
             __config__: {methods: {GET: item, DELETE: no-item}}
             part: {"{part}": {__config__: {processor: item-part, methods: [POST]}}}
-        "sp ace/ø": {__config__: {processor: odd}}
+        "sp ace ø": {__config__: {processor: odd}}
 """
 NAMES = (
     "processor_name another_processor_name sparse_processor foo_processor proc below inner nrp known nearer both"
@@ -136,8 +136,8 @@ def url(tmp_path_factory):
         ("/r/item/new/part/1", 404),
         ("/r/item/a%2Fb%20%C3%B8", "item [] {'id': 'a/b ø'}"),
         ("/r/item/17/part/2", 405),
-        ("/r/sp%20ace%2F%c3%b8", "odd []"),
-        ("/r/sp%20ace/%c3%b8", 404),
+        ("/r/sp%20ace%20%c3%b8", "odd []"),
+        ("/r/sp%20ace%2F%c3%b8", 404),
         ("http://elsewhere/nested", "another_processor_name []"),
     ],
 )

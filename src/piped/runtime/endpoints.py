@@ -39,7 +39,15 @@ def endpoint(reactor: Any, written: str | int, interface: str = "127.0.0.1") -> 
         reason = "systemd has handed over no such socket" if is_known_only_when_running(text) else error
         raise ValueError(f"{str(written).strip()!r} is no endpoint: {reason}") from error
     except Exception as error:  # each kind of endpoint is a plug-in, and raises what it likes
-        raise ValueError(f"{str(written).strip()!r} is no endpoint: {error}") from error
+        raise ValueError(f"{str(written).strip()!r} is no endpoint: {_reason(error)}") from error
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        return f"cannot read {error.filename}: {error.strerror.lower()}"
+    if type(error).__module__.startswith("OpenSSL."):
+        return f"its key or certificate is not in the PEM form ({error})"
+    return str(error)
 
 
 def _in_range(port: str) -> int:

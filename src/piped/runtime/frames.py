@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import linecache
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sized
 from itertools import islice
 from pathlib import Path
 from reprlib import Repr
@@ -13,7 +13,6 @@ from types import TracebackType
 from typing import Any
 
 import twisted
-from twisted.python.reflect import safe_str
 
 from piped.runtime.evaluating import Evaluation, Evaluator
 from piped.runtime.logs import traceback_of
@@ -58,8 +57,10 @@ class _Brief(Repr):
     def _large(self, x: Any, level: int) -> str:
         """A part of what Repr would leave to the value's own repr, which shows all of it; "" for anything else."""
         if isinstance(x, bytes | bytearray) and len(x) > self.maxstring:
-            return f"{bytes(x[: self.maxstring])!r}{self.fillvalue}"
-        for kind, show in ((dict, self.repr_dict), (list, self.repr_list), (tuple, self.repr_tuple)):
+            return f"{x[: self.maxstring]!r}{self.fillvalue}"
+        ways: list[tuple[type[Sized], Callable[[Any, int], str]]]
+        ways = [(dict, self.repr_dict), (list, self.repr_list), (tuple, self.repr_tuple)]
+        for kind, show in ways:
             if isinstance(x, kind) and type(x) is not kind and len(x) > self.maxdict:
                 return f"{type(x).__name__}({show(x, level)})"
         return ""
@@ -215,7 +216,11 @@ class KeptError:
 
 def headline_of(error: BaseException) -> str:
     """The type and text of an error, also of one that cannot tell its text."""
-    return cut(f"{type(error).__qualname__}: {safe_str(error)}".rstrip(": "), LONGEST_HEADLINE)
+    try:
+        text = str(error)
+    except Exception as broken:  # its own code
+        text = f"its text cannot be told: {type(broken).__name__}"
+    return cut(f"{type(error).__qualname__}: {text}".rstrip(": "), LONGEST_HEADLINE)
 
 
 def _chain(error: BaseException) -> Iterator[tuple[BaseException, str]]:

@@ -69,7 +69,7 @@ class Channel(HTTPChannel):
     _unsent = 0
     _peer: Any = None
     _host: Any = None
-    #: When the headers of the present request were complete; None before those of the first.
+    #: When the headers of the present request were complete; None before that.
     _began: float | None = None
 
     def connectionMade(self) -> None:
@@ -181,6 +181,7 @@ class Channel(HTTPChannel):
 
     def requestDone(self, request: Request) -> None:
         self._is_idle = True
+        self._began = None
         if self._waitingForTransport:
             self.deadline = self._until_sent()
         else:
@@ -278,6 +279,12 @@ class Channel(HTTPChannel):
     def hold(self, request: Request) -> None:
         """Take back a request that was let go."""
         self.requests[0] = request
+
+    @property
+    def sent(self) -> int | None:
+        """How much was sent of a response that is not complete; None where there is none."""
+        request = self.requests[0] if self.requests else None
+        return request.sentLength if isinstance(request, Request) and request.startedWriting else None
 
     def checkPersistence(self, request: Request, version: bytes) -> bool:
         if self.site.is_closing:

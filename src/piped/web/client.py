@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import reprlib
 from io import BytesIO, StringIO
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
+from annotated_types import Ge
 from twisted.web.error import Error, PageRedirect
 
 from piped import BatonPath, Bytes, OrPath, Path, PipedError, Processor, RuntimeEnvironment, Seconds, get_path
@@ -15,6 +16,7 @@ from piped.web.fetching import REDIRECTS, Asked, Page, WebClient
 
 _MISSING: Final = object()
 _URL: Final = BatonPath("url")
+Redirects = Annotated[int, Ge(0)]
 
 
 class WebClientGetPage(Processor):
@@ -25,7 +27,9 @@ class WebClientGetPage(Processor):
 
     A response with another code than 2xx makes the step fail with `twisted.web.error.Error`, whose `status` and
     `response` hold the code and the body. The certificates of servers are always checked. Connections are kept for the
-    next page, and closed when the process stops.
+    next page, and closed when the process stops. What is written for one server – the headers authorization, cookie and
+    host – is not sent to another that it leads to, nor cookies for https over http. Headers of a response may have
+    256 KiB.
 
     Args:
         base_url: put in front of the URL as it is.
@@ -70,7 +74,7 @@ class WebClientGetPage(Processor):
         timeout: OrPath[Seconds] = 0,
         cookies: OrPath[dict[str, Any]] | None = None,
         follow_redirect: OrPath[bool] = True,
-        redirect_limit: OrPath[int] = 20,
+        redirect_limit: OrPath[Redirects] = 20,
         after_found_get: OrPath[bool] = False,
         postdata: OrPath[Any] = None,
         output_path: Path | None = "page",
@@ -127,7 +131,7 @@ class WebClientGetPage(Processor):
             cookies={} if cookies is None else cookies,
             timeout=float(options["timeout"] or 0),
             follow_redirect=bool(options["follow_redirect"]),
-            redirect_limit=int(options["redirect_limit"]),
+            redirect_limit=max(int(options["redirect_limit"]), 0),
             after_found_get=bool(options["after_found_get"]),
             max_body=self._max_body,
         )

@@ -35,7 +35,7 @@ def is_known(request: Request, tag: bytes, changed: int | None = None) -> bool:
         return False
     try:
         return bool(changed <= http.stringToDatetime(since[0]))
-    except ValueError:
+    except (ValueError, IndexError):  # the latter where there is nothing but white space
         return False
 
 

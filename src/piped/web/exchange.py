@@ -10,11 +10,11 @@ from typing import Any, Final
 from urllib.parse import quote, urlsplit, urlunsplit
 
 from twisted.internet.defer import CancelledError, Deferred, succeed
-from twisted.internet.protocol import Protocol, connectionDone
+from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.python.failure import Failure
 
 # twisted.web.client has it too, but brings OpenSSL along, for which every other configuration would wait.
-from twisted.web._newclient import ResponseDone
+from twisted.web._newclient import BODY, HTTP11ClientProtocol, ResponseDone
 from twisted.web.http import PotentialDataLoss
 from twisted.web.http_headers import Headers
 from twisted.web.iweb import IBodyProducer
@@ -22,9 +22,12 @@ from zope.interface import implementer
 
 from piped import PipedError
 
+_CREDENTIALS: Final = re.compile(r"//[^/?#]*@")
 _PRINTED: Final = re.compile(r"[!-~]+")
 #: What may stand in a URL as it is: its own marks, and what is encoded already.
 _AS_IT_IS: Final = "%!$&'()*+,;=:@/?[]~"
+#: Bytes of the headers of an answer, with those of all answers before it that only say that it is to come.
+MOST_HEADERS: Final = 256 * 1024
 #: What follows from the body, whatever is written.
 _OF_THE_BODY: Final = ("content-length", "transfer-encoding")
 
@@ -60,7 +63,8 @@ def uri_of(url: str) -> str:
         if not _PRINTED.fullmatch(netloc):
             raise ValueError("its host has a sign that no host has")
     except ValueError as error:  # also a host that IDNA cannot encode
-        raise PipedError(f"{url!r} is no URL of a page: {error}") from error
+        told = _CREDENTIALS.sub("//…@", url)  # messages are logged
+        raise PipedError(f"{told!r} is no URL of a page: {error}") from error
     return urlunsplit((parts.scheme, netloc, quote(parts.path or "/", _AS_IT_IS), quote(parts.query, _AS_IT_IS), ""))
 
 
@@ -104,6 +108,39 @@ async def exchange(agent: Any, method: str, uri: str, headers: Headers, body: by
     return Answer(response.code, response.phrase, response.headers, content)
 
 
+class Connections(Factory):
+    """Makes the connections of a pool, on which headers have a bound: Twisted would take them without end."""
+
+    noisy = False
+
+    def __init__(self, when_quiet: Any, server: str) -> None:
+        self._when_quiet, self._server = when_quiet, server
+
+    def __repr__(self) -> str:
+        return f"<Connections to {self._server}>"
+
+    def buildProtocol(self, addr: Any) -> Protocol:
+        return _Connection(self._when_quiet)
+
+
+class _Connection(HTTP11ClientProtocol):
+    _received = 0
+
+    def makeConnection(self, transport: Any) -> None:
+        # Whoever hangs up has heard enough, and over TLS it is the server who decides how long a farewell takes.
+        transport.loseConnection = transport.abortConnection
+        super().makeConnection(transport)
+
+    def dataReceived(self, bytes: bytes) -> None:
+        super().dataReceived(bytes)
+        if self._parser is None or self._parser.state == BODY:
+            self._received = 0
+            return
+        self._received += len(bytes)
+        if self._received > MOST_HEADERS:
+            self._giveUp(Failure(PipedError(f"the headers have more than {MOST_HEADERS} bytes")))
+
+
 def _named(what: str, error: Exception) -> Exception:
     """The error with what was asked; a better one in place of those of Twisted that only hold others."""
     reasons = [reason.value for reason in getattr(error, "reasons", ())]
@@ -111,7 +148,8 @@ def _named(what: str, error: Exception) -> Exception:
         error.add_note(f"while asking {what}")
         return error
     for reason in reasons:
-        if isinstance(reason, CancelledError):
+        if isinstance(reason, CancelledError | PipedError):
+            reason.add_note(f"while asking {what}")
             return reason
     detail = "; ".join(dict.fromkeys(f"{type(reason).__name__}: {reason}" for reason in reasons))
     return PipedError(f"{what} got no whole answer", detail=detail)

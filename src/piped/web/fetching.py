@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass, field, replace
 from email.message import Message
@@ -22,7 +21,7 @@ from piped import (
     ConfigurationError,
     TimeoutError,  # noqa: A004 - the documented name
 )
-from piped.web.exchange import Answer, exchange, headers_of, uri_of
+from piped.web.exchange import Answer, Connections, exchange, headers_of, uri_of
 
 REDIRECTS: Final = (MOVED_PERMANENTLY, FOUND, SEE_OTHER, TEMPORARY_REDIRECT, PERMANENT_REDIRECT)
 #: Connections to one server that are kept for the next requests, and for how many seconds.
@@ -95,11 +94,11 @@ class WebClient(Service):
             HTTPConnectionPool,
         )
 
-        # It would tell of every connection.
-        logging.getLogger("twisted.web.client._HTTP11ClientFactory").setLevel(logging.WARNING)
         policy: Any = BrowserLikePolicyForHTTPS(None if ca_file is None else _trust_root(ca_file))
         # A pool for each: a connection that one trusts may not be given to another.
-        pool = self._pools[ca_file] = HTTPConnectionPool(self._reactor)
+        pool: Any = HTTPConnectionPool(self._reactor)
+        self._pools[ca_file] = pool
+        pool._factory = Connections
         pool.maxPersistentPerHost, pool.cachedConnectionTimeout = _MOST_KEPT, _KEPT_FOR
         self._agents[ca_file] = Agent(self._reactor, HostnameCachingHTTPSPolicy(policy), pool=pool)
 
@@ -120,7 +119,7 @@ class WebClient(Service):
         """
         fetching = Deferred.fromCoroutine(self._follow(asked, self._agents[ca_file]))
         if asked.timeout:
-            fetching.addTimeout(asked.timeout, self._reactor, lambda result, seconds: _too_late(asked, result))
+            fetching.addTimeout(max(asked.timeout, 0), self._reactor, lambda result, seconds: _too_late(asked, result))
         return await fetching
 
     async def _follow(self, asked: Asked, agent: Any) -> Page:

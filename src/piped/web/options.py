@@ -43,6 +43,8 @@ class Listen(str):
                 endpoints.endpoint(None, written)
             except ValueError as error:
                 fix = "write a port, or an endpoint such as tcp:8080 or ssl:443:privateKey=key.pem"
+                if isinstance(error.__cause__, OSError):
+                    fix = "put the key and the certificate there, or write where they are"
                 checker.problems.append(Problem(str(error), node.where, fix))
                 return None
         return cls(written, node.where)
@@ -228,6 +230,10 @@ class Routing:
             what = "static and concatenated exclude each other at one path"
             checker.problems.append(Problem(what, config.named_at, "remove one, or move it below a segment of its own"))
         members = {key: child for key, child in node.value.items() if key != _CONFIG}
+        for key, child in members.items():
+            if "/" in key:
+                what = f"{key!r} is no segment of a path: it has a slash"
+                checker.problems.append(Problem(what, child.named_at, "put each segment below the one before it"))
         parameters = _parameters(checker, members, above)
         children = {
             key: cls.__check__(checker, child, (*above, key) if key in parameters else above)

@@ -64,7 +64,8 @@ class Processing:
         return True
 
     def _settle(self, request: Request, baton: Any, outcome: list[Any] | Failure) -> None:
-        if isinstance(outcome, Failure) and isinstance(outcome.value, Rejected):
+        # Once an answer has begun nobody can be told: then it is a failure like any other.
+        if isinstance(outcome, Failure) and isinstance(outcome.value, Rejected) and not request.startedWriting:
             _log.info("%s refuses %s: %s", request.answered_by, request, told(outcome.value))
             replies.rejected(request, outcome.value.msg)
         elif isinstance(outcome, Failure):

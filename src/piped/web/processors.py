@@ -352,7 +352,7 @@ class DetermineIP(RequestProcessor):
         address = self._forwarded(request) if self.is_proxied else None
         if address is None:
             if self.is_proxied and self.fail_if_not_proxied:
-                raise PipedError(f"{request.uri!r} came without {self.proxy_header}", hint="it did not pass the proxy")
+                raise PipedError(f"{request} came without {self.proxy_header}", hint="it did not pass the proxy")
             address = getattr(request.getClientAddress(), "host", None)  # there is none for a Unix socket
         return self.get_resulting_baton(baton, self.output_path, address)
 

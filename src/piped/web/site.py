@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Final
 from urllib.parse import unquote_to_bytes
 
@@ -14,8 +14,10 @@ from piped.web.channel import Channel
 from piped.web.options import SiteOptions
 from piped.web.request import Request
 
-#: Seconds that clients are given to take what is being sent to them, when the site closes.
+#: Seconds that clients are given to take the last bytes and go, when the site closes.
 _PATIENCE: Final = 2
+#: Seconds in which a client has to take something of a response that is still being sent then.
+_QUIET: Final = 8
 #: Seconds between two looks for connections whose deadline has passed.
 _LOOK: Final = 1
 
@@ -44,6 +46,8 @@ class Site(server.Site):
         self.channels: set[Channel] = set()
         self.is_closing = False
         self._closed: Deferred[None] | None = None
+        #: How much each client had been sent when it was last looked at, while the site closes.
+        self._sent: dict[Channel, int | None] = {}
         self._next_look: Any = None
         #: The present date as a header has it, and the second that it stands for.
         self._date, self._date_of = b"", -1
@@ -96,6 +100,7 @@ class Site(server.Site):
             self._next_look = None
         if self._closed is not None:
             closed, self._closed = self._closed, None
+            self._sent.clear()
             if self._cut_off.active():
                 self._cut_off.cancel()
             closed.callback(None)
@@ -120,22 +125,33 @@ class Site(server.Site):
             channel.close_when_idle()
 
     def close(self) -> Deferred[None]:
-        """Hang up on every client, on one that is being sent something when it has it, but after two seconds on all.
+        """Hang up on every client: after two seconds, or when it takes no more of what is being sent to it.
 
-        Fires when all are gone.
+        Fires when all are gone; cancelled, it cuts them off.
         """
-        closed: Deferred[None] = Deferred()
+        closed: Deferred[None] = Deferred(self._give_up)
         if not self.channels:
             closed.callback(None)
             return closed
         self._closed = closed
-        self._cut_off = self.reactor.callLater(_PATIENCE, self._abort)
+        self._cut_off = self.reactor.callLater(_PATIENCE, self._cut_quiet)
         for channel in list(self.channels):
             channel.close_when_idle()
         return closed
 
-    def _abort(self) -> None:
-        for channel in list(self.channels):
+    def _cut_quiet(self) -> None:
+        """Cut off the clients that were sent nothing since the last look, and those that nothing is sent to."""
+        self._cut_off = self.reactor.callLater(_QUIET, self._cut_quiet)
+        before, self._sent = self._sent, {channel: channel.sent for channel in self.channels}
+        self._abort([channel for channel, sent in self._sent.items() if sent == before.get(channel)])
+
+    def _give_up(self, closed: Deferred[None]) -> None:
+        self._closed = None
+        self._cut_off.cancel()
+        self._abort(self.channels)
+
+    def _abort(self, channels: Iterable[Channel]) -> None:
+        for channel in list(channels):
             channel.transport.abortConnection()
 
     # The log

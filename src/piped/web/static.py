@@ -129,6 +129,8 @@ class StaticFiles:
         file = File(path, self.default_type)
         for code in self.preprocessors:
             eval(code, {**self.namespace, "self": file})(request)
+            if not request.is_open:
+                return
         stat = os.stat(path)
         tag, changed = tag_of(stat), ceil(stat.st_mtime)
         request.lastModified = changed
@@ -164,8 +166,10 @@ def _keep_simple_range(request: Request, tag: bytes, size: int) -> None:
 def _add_slash(request: Request) -> None:
     """Send the client to the directory's own address, from which relative links lead into it."""
     query = request.uri.partition(b"?")[2]
+    # To browsers a backslash is a slash, and two of them begin the address of another site.
+    path = request.path.replace(b"\\", b"%5C")
     request.setResponseCode(http.FOUND)
-    request.setHeader(b"Location", request.path + b"/" + (b"?" + query if query else b""))
+    request.setHeader(b"Location", path + b"/" + (b"?" + query if query else b""))
     request.answer(b"")
 
 

@@ -58,7 +58,8 @@ def test_who_says_how_many_are_held_is_obeyed() -> None:
         ("tpc:8080", "'tpc:8080' is no endpoint"),
         ("tcp:http-", "'tcp:http-' is no endpoint"),
         ("", "'' is no endpoint"),
-        ("ssl:1234:privateKey=/nowhere/key.pem", "is no endpoint: .*No such file"),
+        ("ssl:1234:privateKey=/nowhere/key.pem", "is no endpoint: cannot read /nowhere/key.pem: no such file"),
+        (f"ssl:1234:privateKey={__file__}", "is no endpoint: its key or certificate is not in the PEM form"),
     ],
 )
 def test_what_cannot_listen_is_told_with_its_reason(written: str | int, told: str) -> None:

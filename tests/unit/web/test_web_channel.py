@@ -312,3 +312,15 @@ def test_a_client_that_leaves_has_its_line() -> None:
         client.leave()
         told = entry(client)
         assert (told["target"], told["status"]) == (b"/z", status)
+
+
+def test_a_request_that_was_not_complete_has_no_time_of_another_one() -> None:
+    """Whoever leaves, or is too slow, within the headers of a second request is logged as within those of a first."""
+    left, slow = Client(ok), Client(ok, header_timeout=5)
+    for client in (left, slow):
+        client.get()
+        client.send(b"GET /second HTTP/1.1\r\nHost: x\r\n")
+    left.leave()
+    assert [entry.status for entry in left.entries] == [200]
+    after(slow, 7)
+    assert [(entry.status, entry.seconds) for entry in slow.entries] == [(200, 0), (408, 0)]

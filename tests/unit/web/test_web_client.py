@@ -44,6 +44,7 @@ def test_options_may_be_written_or_lie_in_the_baton(options: str) -> None:
         ("{headers: [a]}", "headers"),
         ("{follow_redirect: 3}", "follow_redirect"),
         ("{redirect_limit: many}", "redirect_limit"),
+        ("{redirect_limit: -1}", "redirect_limit"),
         ("{max_body: -1}", "max_body"),
         ("{uri: http://x/}", "no option 'uri'"),
     ],

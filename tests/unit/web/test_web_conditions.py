@@ -30,6 +30,8 @@ NEW_YEAR = 1767225600
         (["If-Modified-Since: Thu, 01 Jan 2026 00:00:01 GMT"], True),
         (["If-Modified-Since: Wed, 31 Dec 2025 23:59:59 GMT"], False),
         (["If-Modified-Since: yesterday"], False),
+        (["If-Modified-Since:"], False),
+        (["If-Modified-Since: \f"], False),
         (["If-Modified-Since: Thu, 99 Foo 9999999 99:99:99 GMT"], False),
         (['If-None-Match: "b"', "If-Modified-Since: Thu, 01 Jan 2026 00:00:00 GMT"], False),
         (['If-None-Match: "a"', "If-Modified-Since: Wed, 31 Dec 2025 23:59:59 GMT"], True),

@@ -431,6 +431,26 @@ def test_wrong_tokens_are_refused(caplog: pytest.LogCaptureFixture) -> None:
     assert stage.ask()[0] == 200
 
 
+def test_fields_of_the_address_are_none() -> None:
+    """Addresses are logged and remembered: neither the token nor what is typed is taken from there."""
+    stage = Debugged()
+    stage.fail()
+    query = urlencode({"token": stage.token, "expr": "secret"})
+    assert parsed(stage.get(f"{stage.url}?{query}", method="POST"))[0] == 403
+    code, _, body = stage.ask(url=f"{stage.url}?expr=secret", expr="7")
+    assert (code, json.loads(body)) == (200, "7\n")
+
+
+@pytest.mark.parametrize("kind", ["multipart/form-data", "multipart/form-data; boundary=x"])
+def test_what_is_no_form_is_a_mistake_of_the_client(kind: str, caplog: pytest.LogCaptureFixture) -> None:
+    """A body that cannot be read is answered with 400 and told in a line, not as a failure of the site."""
+    stage = Debugged()
+    stage.fail()
+    answer = parsed(stage.get(stage.url, f"Content-Type: {kind}", method="POST", body=b"garbage"))
+    code, reason = refused(stage, caplog, answer)
+    assert (code, "the form is malformed" in reason) == (400, True)
+
+
 @pytest.mark.parametrize("header", ["Origin: http://evil.example", "Origin: null", "Sec-Fetch-Site: cross-site"])
 def test_other_pages_are_refused(header: str, caplog: pytest.LogCaptureFixture) -> None:
     """A page that a developer visits cannot evaluate, not even with the token."""

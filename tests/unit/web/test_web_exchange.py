@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gzip
 import tracemalloc
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from hypothesis import given
@@ -13,12 +13,13 @@ from twisted.internet.defer import CancelledError, Deferred, fail, succeed
 from twisted.internet.error import ConnectionLost
 from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
+from twisted.web._newclient import Request as ClientRequest
 from twisted.web.client import ResponseDone, ResponseNeverReceived
 from twisted.web.http import PotentialDataLoss
 from twisted.web.http_headers import Headers
 
 from piped.ground.errors import PipedError
-from piped.web.exchange import Answer, exchange, headers_of, uri_of
+from piped.web.exchange import MOST_HEADERS, Answer, Connections, exchange, headers_of, uri_of
 
 
 class Response:
@@ -92,7 +93,6 @@ def test_a_url_is_sent_as_it_is_meant(url: str, sent: str) -> None:
         "http://x:99999/",
         "http://x:port/",
         "http://[::1/",
-        "http://name:password@x/",
         "http://a b/",
         "http://x\x00y/",
         f"http://{'x' * 70}ø.example/",
@@ -103,6 +103,13 @@ def test_what_is_no_url_of_a_page(url: str) -> None:
     with pytest.raises(PipedError) as caught:
         uri_of(url)
     assert f"{url!r} is no URL of a page: " in caught.value.msg
+
+
+def test_a_password_in_a_url_is_not_told() -> None:
+    """It is refused, as it would be sent nowhere, and does not get into the log."""
+    with pytest.raises(PipedError, match="belong in the header authorization") as caught:
+        uri_of("http://name:p@ssword@x/a")
+    assert "'http://…@x/a' is no URL of a page: " in caught.value.msg
 
 
 @given(st.text())
@@ -202,3 +209,77 @@ def test_failures_are_named() -> None:
     with pytest.raises(ZeroDivisionError) as any_other:
         result_of(asking(fail(ZeroDivisionError())))
     assert any_other.value.__notes__ == ["while asking GET http://x/"]
+
+
+class Transport(StringTransport):
+    """A transport that knows how it was closed."""
+
+    is_aborted = False
+
+    def abortConnection(self) -> None:
+        self.is_aborted = True
+
+
+def connected() -> tuple[Transport, Any, Deferred[Any]]:
+    """A connection on which something was asked, and what comes of it."""
+    transport, connection = Transport(), cast(Any, Connections(lambda _: None, "x").buildProtocol(None))
+    connection.makeConnection(transport)
+    return transport, connection, connection.request(ClientRequest(b"GET", b"/", Headers({"host": ["x"]}), None))
+
+
+@pytest.mark.parametrize(
+    ("start", "more"),
+    [
+        (b"HTTP/1.1 200 OK\r\n", b"X-A: %s\r\n" % (b"a" * 1000)),
+        (b"HTTP/1.1 200 OK\r\nX-A: a\r\n", b" a" * 500 + b"\r\n"),
+        (b"", b"HTTP/1.1 100 Continue\r\n\r\n" * 40),
+    ],
+)
+def test_headers_have_a_bound(start: bytes, more: bytes) -> None:
+    """A server that never comes to the end of its headers is hung up on, and does not fill the memory."""
+    transport, connection, answer = connected()
+    connection.dataReceived(start)
+    for _ in range(MOST_HEADERS // len(more)):
+        connection.dataReceived(more)
+    assert not transport.is_aborted
+    connection.dataReceived(more)
+    assert transport.is_aborted
+    failure: list[Any] = []
+    answer.addErrback(failure.append)
+    [reason] = failure[0].value.reasons
+    assert reason.value.msg == f"the headers have more than {MOST_HEADERS} bytes"
+
+
+def test_a_body_does_not_count_as_headers() -> None:
+    """However much of it there is."""
+    transport, connection, _ = connected()
+    connection.dataReceived(b"HTTP/1.1 200 OK\r\nContent-Length: 10000000\r\n\r\n")
+    for _ in range(100):
+        connection.dataReceived(b"x" * 10_000)
+    assert not transport.is_aborted
+
+
+def test_hanging_up_waits_for_no_farewell() -> None:
+    """Over TLS a server could keep a connection that nobody wants any more, and go on sending."""
+    transport, connection, answer = connected()
+    connection.dataReceived(b"HTTP/1.1 200 OK\r\n\r\n")
+    collecting = asking(result_of(answer), max_body=10)
+    connection.dataReceived(b"x" * 11)
+    assert transport.is_aborted
+    with pytest.raises(PipedError, match="more than 10 bytes"):
+        result_of(collecting)
+
+
+def test_empty_packed_parts_are_not_kept() -> None:
+    """A server that sends nothing in many parts does not fill the memory."""
+    response = Response(content_encoding="gzip")
+    asked = asking(response)
+    empty = gzip.compress(b"") * 1000
+    tracemalloc.start()
+    for _ in range(50):
+        response.body.dataReceived(empty)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 300_000
+    response.deliver()
+    assert result_of(asked).body == b""

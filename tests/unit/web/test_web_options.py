@@ -122,6 +122,10 @@ def test_a_port_may_come_from_the_environment() -> None:
             "site.yml:3:64: option 'p' of __config__.static.preprocessors is no Python: invalid syntax",
         ),
         (
+            "api/v1: {}",
+            "site.yml:3:5: 'api/v1' is no segment of a path: it has a slash – put each segment below the one before it",
+        ),
+        (
             "'{id': {}",
             "site.yml:3:5: '{id' is neither a parameter nor a plain segment"
             ' – a parameter is a whole segment, such as "{name}"',
@@ -158,6 +162,14 @@ def test_a_mistake_in_a_routing_is_told_at_its_place(routing: str, told: str) ->
     """Every mistake of a routing, however deep, has its place and something to do about it."""
     [problem] = problems_of(routing)
     assert problem.startswith(told)
+
+
+def test_a_key_that_is_not_there_is_told() -> None:
+    """Who has written the right endpoint is not told to write another one."""
+    _, [problem] = checked("a:\n  listen: ssl:1:privateKey=/nowhere/key.pem\n  routing: {}\n")
+    assert str(problem).endswith(
+        "no such file or directory – put the key and the certificate there, or write where they are"
+    )
 
 
 def test_all_mistakes_are_told_at_once() -> None:

@@ -57,6 +57,23 @@ def test_what_a_pipeline_refuses_is_answered_with_400(caplog: pytest.LogCaptureF
     assert (record.levelno, record.exc_info) == (logging.INFO, None)
 
 
+@pytest.mark.parametrize("ends", [True, False])
+def test_a_refusal_after_the_answer_has_begun_is_a_failure(ends: bool, caplog: pytest.LogCaptureFixture) -> None:
+    """It cannot be told to the client any more, so it is not to be overlooked in the log."""
+
+    def late(baton: Any) -> None:
+        baton["request"].write("begun")
+        if ends:
+            baton["request"].finish()
+        refuse(baton)
+
+    stage = Stage({"pipeline.it": late}, routing=routed())
+    assert stage.get().startswith(b"HTTP/1.1 200 OK")
+    assert stage.transport.disconnecting or ends
+    [record] = [record for record in caplog.records if "failed for GET /" in record.message]
+    assert (record.levelno, record.exc_info is None) == (logging.ERROR, False)
+
+
 @pytest.mark.parametrize("method", ["GET", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "BREW"])
 def test_a_processor_gets_requests_of_every_method(method: str) -> None:
     """The baton holds the request, whatever its method, and the processor writes the response."""

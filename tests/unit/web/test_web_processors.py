@@ -319,7 +319,7 @@ class TestDetermineIP:
 
     def test_a_request_past_the_proxy_may_be_refused(self) -> None:
         """With fail_if_not_proxied a request without the header fails."""
-        with pytest.raises(PipedError, match="x-forwarded-for"):
+        with pytest.raises(PipedError, match="GET / came without x-forwarded-for"):
             DetermineIP(proxied=True, fail_if_not_proxied=True).process({"request": request_for()})
 
     def test_the_address_may_be_put_anywhere(self) -> None:

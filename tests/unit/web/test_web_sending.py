@@ -52,6 +52,7 @@ def test_both_ways_send_the_same(code: int, headers: list[tuple[bytes, bytes]], 
         client = Client(answer)
         head, _, came = client.get(method=method).partition(b"\r\n\r\n")
         first, *lines = head.split(b"\r\n")
+        lines = [line for line in lines if not line.startswith(b"Date: ")]  # a second may pass between the two
         [entry] = client.entries
         sent.append((first, sorted(lines), came, entry.size, entry.status))
     assert sent[0] == sent[1]

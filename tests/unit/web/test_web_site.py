@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from twisted.internet.defer import CancelledError
 from twisted.internet.task import Clock
 from web_stage import Client, parsed
 
@@ -39,7 +40,7 @@ def test_a_request_that_was_half_sent_when_the_port_closed_is_the_last() -> None
 
 
 def test_closing_waits_for_the_clients_but_not_forever() -> None:
-    """What is being sent, such as a file, gets two seconds to be taken, then the connection is cut."""
+    """Who waits for nothing that is being sent gets two seconds to go, then the connection is cut."""
     client = Client(lambda request: None)
     client.get()
     closed: list[None] = []
@@ -50,6 +51,37 @@ def test_closing_waits_for_the_clients_but_not_forever() -> None:
     assert client.transport.disconnected
     client.leave()
     assert closed == [None]
+
+
+def test_a_download_goes_on_as_long_as_it_is_taken() -> None:
+    """A stop lets a file end, however long it takes; a client that takes nothing for eight seconds is cut."""
+    kept: list[Request] = []
+    client = Client(kept.append)
+    client.get()
+    kept[0].write(b"begun ")
+    client.site.close()
+    for _ in range(30):
+        client.reactor.advance(1)
+        kept[0].write(b"more ")
+    assert not client.transport.disconnected
+    client.reactor.pump([1] * 16)
+    assert client.transport.disconnected
+    client.leave()
+    assert client.reactor.getDelayedCalls() == []
+
+
+def test_the_deadline_of_a_stop_cuts_a_download() -> None:
+    """Whoever stops the process may lose patience."""
+    kept: list[Request] = []
+    client = Client(kept.append)
+    client.get()
+    kept[0].write(b"begun ")
+    closing = client.site.close()
+    closing.addErrback(lambda failure: failure.trap(CancelledError))
+    closing.cancel()
+    assert client.transport.disconnected
+    client.leave()
+    assert client.reactor.getDelayedCalls() == []
 
 
 def test_what_was_being_sent_when_the_site_closed_is_sent() -> None:

@@ -136,6 +136,18 @@ def test_a_directory_is_left_to_its_own_address(tree: Path) -> None:
     assert (code, headers["location"], body) == (302, "/sub/?a=b", b"")
 
 
+def test_nobody_is_sent_to_another_site(tree: Path) -> None:
+    """Browsers take a backslash for a slash, and two slashes for the name of a host."""
+
+    def answer(request: Request) -> None:
+        request.postpath = []
+        StaticFiles(str(tree))(request)
+
+    client = Client(answer)
+    client.get("/\\example.org?q=1")
+    assert parsed(client.transport.value())[1]["location"] == "/%5Cexample.org/?q=1"
+
+
 def test_a_directory_shows_its_index(tree: Path) -> None:
     """A directory with an index.html shows that."""
     assert ask(StaticFiles(str(tree)), "/with-index/")[2] == b"<p>index</p>"
@@ -185,6 +197,21 @@ def test_preprocessors_are_called_in_order_before_a_file_is_sent(tree: Path, met
     assert (headers["x"], headers["content-length"]) == ("a.txt", "10")
     assert body == (b"0123456789" if method == "GET" else b"")
     assert "x" not in ask(files, "/sub/")[1]
+
+
+def test_a_preprocessor_may_answer_by_itself(tree: Path) -> None:
+    """Where a preprocessor has sent the client elsewhere, the file is left alone."""
+    texts = ["request: request.redirect(b'/elsewhere') or request.answer(b'')", "request: 1 / 0"]
+    files = StaticFiles(str(tree), preprocessors=[Lambda(text).compile() for text in texts])
+
+    def answer(request: Request) -> None:
+        request.postpath = text_segments(request.postpath)
+        assert files(request)
+
+    client = Client(answer)
+    client.get("/a.txt")
+    code, headers, body = parsed(client.transport.value())
+    assert (code, headers["location"], body) == (302, "/elsewhere", b"")
 
 
 def test_a_file_is_only_read(tree: Path) -> None:
