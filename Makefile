@@ -34,7 +34,7 @@ types: $(VENV)/.dev
 unit: $(VENV)/.dev debian
 	$(BIN)/pytest
 
-bench: $(VENV)/.dev
+bench: $(VENV)/.dev debian
 	$(BIN)/python bench/run.py
 
 reference: $(VENV)/.dev
@@ -55,7 +55,7 @@ $(VENV)/.dev: $(BIN)/pip pyproject.toml constraints.txt
 	@$(PIP) install --quiet -c constraints.txt -e '.[dev]'
 	@touch $@ $(VENV)/.demo
 
-# What the tests start besides Python, installed when that is possible and needed.
+# What the tests and benchmarks start besides Python, installed when that is possible and needed.
 debian:
 	@missing=$$(grep -v '^#' debian-packages.txt | while read package; do dpkg -s $$package >/dev/null 2>&1 || echo $$package; done); \
 	if [ -n "$$missing" ] && [ "$$(id -u)" = 0 ]; then \
