@@ -11,16 +11,12 @@ from urllib.parse import urlencode, urlsplit
 
 import pytest
 from commands import EXAMPLES, Running
-from selenium import webdriver
-from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.wait import WebDriverWait
 
 #: With RENEW_IMAGES=1 the pictures of the documents are made anew.
 IMAGES = Path(__file__).parents[2] / "docs" / "images" if os.environ.get("RENEW_IMAGES") else None
-FLAGS = """--headless=new --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking
-    --disable-component-update --disable-sync --window-size=1440,980"""
 FAILING = "/order?item=tea&item=dodo"
 #: Besides the example's paths: a baton of markup, a chain of errors, and who comes from elsewhere.
 MORE = """
@@ -170,19 +166,6 @@ def test_the_log_says_who_may_debug(shop):
 
 
 # In a browser:
-
-
-@pytest.fixture(scope="module")
-def driver(tmp_path_factory):
-    """One browser for all tests; what it says goes to its log."""
-    options = webdriver.ChromeOptions()
-    options.binary_location = "/usr/bin/chromium"
-    for flag in [*FLAGS.split(), f"--user-data-dir={tmp_path_factory.mktemp('chromium')}"]:
-        options.add_argument(flag)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    driver = webdriver.Chrome(options, Service("/usr/bin/chromedriver"))
-    yield driver
-    driver.quit()
 
 
 class Page:

@@ -7,8 +7,6 @@ from urllib.parse import urlencode
 
 import pytest
 from commands import EXAMPLES, Running, fetch, piped
-from selenium import webdriver
-from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.wait import WebDriverWait
@@ -16,8 +14,6 @@ from selenium.webdriver.support.wait import WebDriverWait
 TRACING = EXAMPLES / "tracing.yaml"
 #: With RENEW_IMAGES=1 the picture of the documents is made anew.
 IMAGES = Path(__file__).parents[2] / "docs" / "images" if os.environ.get("RENEW_IMAGES") else None
-FLAGS = """--headless=new --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking
-    --disable-component-update --disable-sync --window-size=1440,980"""
 ORDER = {"items": ["tea", "cup"]}
 #: What is traced besides the example's pipelines: one that goes round often.
 ROUND = """
@@ -40,19 +36,6 @@ pipelines:
     - write-web-response: {content_path: dot, content_type: image/svg+xml}
 web: {tracer: {port: 0, routing: {drawing: {__config__: {processor: drawing}}}}}
 """
-
-
-@pytest.fixture(scope="module")
-def driver(tmp_path_factory):
-    """One browser for all tests; what it says goes to its log."""
-    options = webdriver.ChromeOptions()
-    options.binary_location = "/usr/bin/chromium"
-    for flag in [*FLAGS.split(), f"--user-data-dir={tmp_path_factory.mktemp('chromium')}"]:
-        options.add_argument(flag)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    driver = webdriver.Chrome(options, Service("/usr/bin/chromedriver"))
-    yield driver
-    driver.quit()
 
 
 @pytest.fixture(scope="module")
