@@ -311,7 +311,7 @@ def test_python_is_evaluated_in_a_frame() -> None:
     assert stage.told("secret, baton['seen']") == "(42, 42)\n"
     assert stage.told("twice = 2 * secret\nprint(twice)") == "84\n"
     assert stage.told("twice") == "84\n"
-    assert stage.told("twice", frame_no=0).endswith("NameError: name 'twice' is not defined\n")
+    assert "NameError: name 'twice' is not defined" in stage.told("twice", frame_no=0)
     assert "ZeroDivisionError" in stage.told("1 / 0")
     assert "SyntaxError" in stage.told("a b")
     assert stage.told("") == ""
