@@ -11,12 +11,12 @@ from piped.pipelines.processor import Baton, Processor
 from piped.pipelines.runs import PLAIN
 
 
-class _SameAsInput(str):
-    """A class of its own, so that no path that a user writes can be mistaken for it."""
+class Words(str):
+    """A default that no value can be mistaken for; its text, which says what is done, is what the reference shows."""
 
 
 #: The default of `output_path`: what was read is replaced. Its text is what the reference shows.
-SAME_AS_INPUT: Final[Path] = _SameAsInput("the input path")
+SAME_AS_INPUT: Final[Path] = Words("the input path")
 
 _MISSING: Final = object()
 

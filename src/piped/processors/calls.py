@@ -20,15 +20,11 @@ from piped import (
     load_name,
     processor,
 )
-from piped.pipelines.input_output import is_awaitable
+from piped.pipelines.input_output import Words, is_awaitable
 from piped.pipelines.processor import Baton
 from piped.processors.values import fresh
 
 _NOTHING: Final = object()
-
-
-class Words(str):
-    """A default that is no value that anybody can write; its text is what the reference shows."""
 
 
 NO_ARGUMENT: Final[Any] = Words("no argument")

@@ -11,16 +11,13 @@ from twisted.internet.defer import Deferred, DeferredList, ensureDeferred
 from twisted.python.failure import Failure
 
 from piped import ConfigurationError, Path, PipelineName, Processor, RuntimeEnvironment, get_path
-from piped.pipelines.input_output import is_awaitable
+from piped.pipelines.input_output import Words, is_awaitable
 from piped.pipelines.processor import Baton
-from piped.processors.calls import Words
 from piped.processors.pipelines import Callee, last_of, path_of
 from piped.runtime.running import Outcome
 from piped.runtime.walk import Walk
 
 _MISSING: Final = object()
-
-
 NAME_OF_PIPELINE: Final[Path] = Words("the name of the pipeline")
 
 
