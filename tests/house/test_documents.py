@@ -5,6 +5,7 @@ import importlib
 import pkgutil
 import re
 import sys
+import textwrap
 from pathlib import Path
 
 import pytest
@@ -72,6 +73,28 @@ def test_the_configurations_of_the_readme_can_run(workplace):
     assert len(shown) >= 2
     for block in shown:
         assert check(gather_text(block, "README.md", environ={}), {}).problems == []
+
+
+def shown_in_docs():
+    """The YAML of the documents, but for logging configurations."""
+    for document in sorted((ROOT / "docs").glob("*.md")):
+        for block in re.findall(r"```yaml\n(.*?)```", document.read_text(), re.DOTALL):
+            if not block.startswith("version:"):
+                yield pytest.param(block, id=f"{document.stem} {block.split(':')[0]}")
+
+
+@pytest.mark.parametrize("block", list(shown_in_docs()))
+def test_what_the_documents_show_can_be_written(block):
+    """Every option that a document shows exists, and may have that value."""
+    key = block.split(":")[0]
+    lines = textwrap.indent(block, "    ")
+    wanted = {
+        "static": f"web:\n  site:\n   routing:\n    __config__:\n{textwrap.indent(block, '     ')}",
+        "notes": f"web:\n  site:\n   routing:\n{lines}",
+        "debug": f"web:\n  site:\n    routing: {{}}\n{lines}",
+    }.get(key, block)
+    problems = check(gather_text(wanted, "docs", environ={}), {}).problems
+    assert [problem for problem in problems if "there is no" not in problem.what] == []
 
 
 def test_the_mistakes_of_the_readme_are_told_as_shown():

@@ -86,6 +86,14 @@ class Running:
         self.process.stderr.close()
 
 
+def wait_until(happened, timeout=30):
+    """Wait for what tells nobody that it has happened: files, processes and sessions of somebody else."""
+    deadline = time.monotonic() + timeout
+    while not happened():
+        assert time.monotonic() < deadline, "it did not come to that in time"
+        time.sleep(0.02)
+
+
 class Answer:
     """An HTTP response: `code`, `headers`, `body` as text."""
 

@@ -6,10 +6,9 @@ import pty
 import signal
 import subprocess
 import termios
-import time
 
 import pytest
-from commands import PIPED, Running, piped
+from commands import PIPED, Running, piped, wait_until
 
 #: Counts, and writes each number into a file.
 COUNTING = """\
@@ -21,14 +20,6 @@ pipelines:
     - increment-counter: {counter_path: state.n}
     - append-to-file: {file_path: numbers, input_path: state.n}
 """
-
-
-def wait_until(happened, timeout=30):
-    """Wait for what another process does with its files."""
-    deadline = time.monotonic() + timeout
-    while not happened():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 def numbers_in(file):

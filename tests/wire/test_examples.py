@@ -4,7 +4,7 @@ import json
 import re
 
 import pytest
-from commands import EXAMPLES, piped
+from commands import EXAMPLES, Running, piped
 
 FILES = sorted(file.name for file in EXAMPLES.glob("*.yaml"))
 
@@ -31,6 +31,19 @@ def test_the_tests_of_the_readme_pass_as_shown(tmp_path):
     (tmp_path / "greeting.yaml").write_text(configuration)
     printed = piped("test", "greeting.yaml", cwd=tmp_path).stdout
     assert re.sub(r"\d+ ms", "", printed) == re.sub(r"\d+ ms", "", shown.replace("    ", ""))
+
+
+def test_the_access_log_has_a_file_of_its_own_as_documented(tmp_path):
+    """The logging configuration that docs/web.md shows puts the lines of the access log, and only these, in a file."""
+    text = (EXAMPLES.parent / "docs" / "web.md").read_text()
+    [logging] = re.findall(r"```yaml\n(version: 1\n.*?)```", text, re.DOTALL)
+    (tmp_path / "logging.yaml").write_text(logging)
+    options = ("-O", "web.prices.port:0", "-O", "web.prices.access_log:combined", "-l", "logging.yaml")
+    with Running(EXAMPLES / "tested.yaml", *options, cwd=tmp_path) as running:
+        assert running.get("/?amount=1&currency=EUR").json() == {"total": 1.0}
+        assert running.stop() == 0
+    [line] = (tmp_path / "access.log").read_text().splitlines()
+    assert '"GET /?amount=1&currency=EUR HTTP/1.1" 200' in line
 
 
 def test_the_files_of_an_example_are_written(tmp_path):

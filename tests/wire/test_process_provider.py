@@ -5,10 +5,9 @@ import signal
 import subprocess
 import sys
 import textwrap
-import time
 
 import pytest
-from commands import EXAMPLES, Running, piped
+from commands import EXAMPLES, Running, piped, wait_until
 
 from piped.children.group import Group
 
@@ -31,13 +30,6 @@ def is_alive(pid):
             return stat.read().rpartition(")")[2].split()[0] not in "ZX"
     except (FileNotFoundError, ProcessLookupError):
         return False
-
-
-def wait_until(is_true, timeout=30):
-    deadline = time.monotonic() + timeout
-    while not is_true():
-        assert time.monotonic() < deadline, "it did not come to that in time"
-        time.sleep(0.02)
 
 
 def children_of(pid):

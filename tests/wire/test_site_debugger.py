@@ -4,13 +4,12 @@ import http.client
 import json
 import os
 import re
-import time
 from html import unescape
 from pathlib import Path
 from urllib.parse import urlencode, urlsplit
 
 import pytest
-from commands import EXAMPLES, Running
+from commands import EXAMPLES, Running, wait_until
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.wait import WebDriverWait
@@ -141,20 +140,14 @@ def test_what_is_wrong_is_refused_and_logged(shop, method, source, headers, chan
     target, form = (f"{url}?{urlencode(fields)}", {}) if method == "GET" else (url, fields)
     answered, body = Client(shop, source).ask(method, target, headers, **form)
     assert (answered, "42" in body) == (code, False)
-    deadline = time.monotonic() + 20
-    while not any("refuses to let" in line and logged in line for line in shop.lines[before:]):
-        assert time.monotonic() < deadline, shop.log
-        time.sleep(0.02)
+    wait_until(lambda: any("refuses to let" in line and logged in line for line in shop.lines[before:]))
 
 
 def test_a_failure_that_was_forgotten_cannot_be_used(shop):
     """Once `max_inactive_time` is over, its token is worth nothing."""
     client = Client(shop)
     url, token = client.fail("/brief?item=dodo")
-    deadline = time.monotonic() + 30
-    while client.ask("POST", url, token="wrong")[0] != 404:  # a right token would keep it
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
+    wait_until(lambda: client.ask("POST", url, token="wrong")[0] == 404)  # a right token would keep it
     assert client.ask("POST", url, token=token, frame_no=-1, expr="6 * 7")[0] == 404
     assert "there is no such session, or it was forgotten" in shop.wait_for("it was forgotten")
 
@@ -314,11 +307,8 @@ def test_markup_in_a_failure_does_nothing(page):
 def test_a_failure_that_was_forgotten_is_told(page):
     """The page says what to do when the server has let go of the failure."""
     page.open("/brief?item=dodo")
-    deadline = time.monotonic() + 30
     url = page.driver.find_element(By.TAG_NAME, "body").get_attribute("data-url")
-    while Client(page.shop).ask("POST", url, token="wrong")[0] != 404:
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
+    wait_until(lambda: Client(page.shop).ask("POST", url, token="wrong")[0] == 404)
     assert "was forgotten. Load the page again" in page.evaluate("name")
     assert ["status of 404" in message for message in page.complaints()] == [True]
 

@@ -160,7 +160,7 @@ class _Round:
                     self._succeeded(len(outcomes) - 1, outcome)
                 else:
                     self._wait_for(len(outcomes) - 1, outcome)
-            except Exception:
+            except Exception:  # of somebody's step; it becomes the outcome, or fails this step
                 self._failed(len(outcomes) - 1)
             if self.running or self.verdict is not None:
                 break

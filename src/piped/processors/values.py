@@ -141,7 +141,7 @@ class Remap(MappingProcessor):
         super().__init__(mapping, **paths)
         self._extend, self._copy, self._deep_copy = extend, copy, deep_copy
         if not (extend or copy or deep_copy) and type(self) is Remap:
-            self.process = moving(self.entries, self.process_from)  # type: ignore[method-assign, assignment] # faster
+            self.process = moving(self.entries, self.process_from)  # type: ignore[method-assign, assignment] # as fast code
 
     def process_mapping(self, input: Any, input_path: Path, output_path: Path | None, baton: Baton) -> Any:
         if self._deep_copy:

@@ -123,7 +123,7 @@ class CronExpression(str):
         if text is None:
             return None
         try:
-            from cronsim import CronSim, CronSimError
+            from cronsim import CronSim, CronSimError  # as above
         except ImportError:
             what = "a cron expression needs the package cronsim"
             checker.problems.append(Problem(what, node.where, "pip install 'piped[cron]'"))
