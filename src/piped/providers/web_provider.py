@@ -22,7 +22,8 @@ from piped.web import replies
 from piped.web.concatenated import ConcatenatedFile
 from piped.web.debugger import SEGMENT, Debugger, Debuggers
 from piped.web.methods import Answer, ForMethods
-from piped.web.options import PathOptions, Routing, SiteOptions, Static
+from piped.web.options import SiteOptions
+from piped.web.path_options import PathOptions, Routing, Static
 from piped.web.processing import Processing, log_failure
 from piped.web.request import Request
 from piped.web.routing import Route, parameter_of, text_segments

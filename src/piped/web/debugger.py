@@ -25,7 +25,8 @@ from piped.runtime.evaluating import Evaluation
 from piped.runtime.frames import Frame, KeptError
 from piped.web import debug_page, replies
 from piped.web.guests import Guests, foreign, peer_of
-from piped.web.options import PathDebug, SiteDebug
+from piped.web.options import SiteDebug
+from piped.web.path_options import PathDebug
 from piped.web.request import Request
 
 _log = logging.getLogger("piped.web")

@@ -23,7 +23,8 @@ from web_stage import Stage, parsed
 from piped.ground.errors import ConfigurationError
 from piped.runtime.frames import KeptError
 from piped.web.debugger import MOST_OUTPUT, MOST_SESSIONS, Session, expired, merged
-from piped.web.options import PathDebug, SiteDebug
+from piped.web.options import SiteDebug
+from piped.web.path_options import PathDebug
 
 TITLE = b"web.Server Traceback (most recent call last)"
 #: The client of a stage, and the name by which it addresses the site.

@@ -17,7 +17,8 @@ from piped.providers.web_provider import WebSite
 from piped.runtime.environment import RuntimeEnvironment
 from piped.web.access_log import Entry
 from piped.web.channel import Channel
-from piped.web.options import PathOptions, Routing, SiteOptions
+from piped.web.options import SiteOptions
+from piped.web.path_options import PathOptions, Routing
 from piped.web.request import Request
 from piped.web.site import Site
 
