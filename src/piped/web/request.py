@@ -124,6 +124,7 @@ class Request(server.Request):
     _deadline: Any = None
     _is_too_large = False
     _is_cut = False
+    _is_dressed = False
     _query: Mapping[bytes, list[bytes]]
     _form: Form | None = None
 
@@ -213,10 +214,24 @@ class Request(server.Request):
         elif not isinstance(data, bytes | bytearray | memoryview):
             raise TypeError(f"a response is made of text or bytes, not of {type(data).__name__}")
         if not self._is_cut and not self.finished:
+            if not self._is_dressed and self.channel is not None:
+                self._dress(None)
             super().write(bytes(data))
+
+    def _dress(self, size: int | None) -> None:
+        """Let the site have its say on the headers, once, before they are sent; `size` is that of the whole body."""
+        self._is_dressed = True
+        before_head = self.channel.site.before_head
+        if before_head is not None:
+            before_head(self, size)
 
     def answer(self, body: bytes) -> None:
         """Send the whole body, with its length, and finish."""
+        if not self._is_dressed and self.is_open:
+            self._dress(len(body))
+            if self._encoder is not None:
+                body = self._encoder.encode(body) + self._encoder.finish()
+                self._encoder = None
         if self.is_open and write_whole(self, body):
             self.finish()
             return

@@ -34,6 +34,9 @@ class Site(server.Site):
 
     protocol: Any = Channel
     noisy = False
+    #: Called with each request before the headers of its response are sent, and the size of the whole body, None where
+    #: that is not known. It may add headers, and an `_encoder` (twisted.web.iweb._IRequestEncoder) for the body.
+    before_head: Callable[[Request, int | None], object] | None = None
 
     def __init__(self, resource: Any, options: SiteOptions, *, reactor: Any, wall_clock: Callable[[], float]) -> None:
         super().__init__(resource, Request, reactor=reactor, timeout=None)
