@@ -19,6 +19,7 @@ from piped.resources.dependency import Dependency, InstanceDependency
 from piped.runtime.endpoints import endpoint
 from piped.spec.checking import Checker
 from piped.web import replies
+from piped.web.channels import SiteEndpoint
 from piped.web.concatenated import ConcatenatedFile
 from piped.web.debugger import SEGMENT, Debugger, Debuggers
 from piped.web.methods import Answer, ForMethods
@@ -108,7 +109,8 @@ class WebSite(MultiService):
         written = options.listen or options.port
         scheme = "https" if written.startswith(("ssl:", "tls:")) else "http"
         where = written.where or options.routing.where
-        runtime_environment.add_listener(self.source.name, scheme, self._endpoint(), self.factory, where)
+        listening = SiteEndpoint(self._endpoint(), options.channel)
+        runtime_environment.add_listener(self.source.name, scheme, listening, self.factory, where)
 
     def _endpoint(self) -> Any:
         written = self.options.listen or self.options.port

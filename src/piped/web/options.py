@@ -89,6 +89,8 @@ class SiteOptions:
         port: where it listens, on loopback unless `interface` says otherwise.
         interface: the address that a mere port listens on; 0.0.0.0 is every IPv4 address of the machine.
         listen: a Twisted endpoint, instead of `port` and `interface`.
+        channel: what speaks HTTP/1.1 with clients: `fast`, on asyncio and llhttp, or `twisted`, which any reactor and TLS
+            need. Left out, it is the fast one wherever that can serve.
         log_exceptions: level of the log line for a failed request; null logs none.
         debug: who may look into failures with a browser.
         response_timeout: how long a response may take before it is 504.
@@ -112,6 +114,7 @@ class SiteOptions:
     port: Listen = _PORT
     interface: str = "127.0.0.1"
     listen: Listen | None = None
+    channel: Literal["fast", "twisted"] | None = None
     log_exceptions: LevelOfAnyCase | None = _LEVEL
     debug: SiteDebug | None = None
     response_timeout: Seconds | None = None

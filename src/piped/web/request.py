@@ -9,8 +9,9 @@ from collections.abc import Awaitable, Callable, Mapping
 from functools import cached_property
 from typing import Any
 
+from twisted.internet.defer import Deferred
 from twisted.web import server
-from twisted.web.http import NO_BODY_CODES, REQUEST_ENTITY_TOO_LARGE
+from twisted.web.http import NO_BODY_CODES, REQUEST_ENTITY_TOO_LARGE, parse_qs
 from twisted.web.http_headers import Headers
 from twisted.web.iweb import INonQueuedRequestFactory
 from zope.interface import provider
@@ -129,8 +130,15 @@ class Request(server.Request):
     _form: Form | None = None
 
     def __init__(self, channel: Any) -> None:
-        # Twisted would read forms before anybody asks for them, with a parser of mails, and files into memory.
-        super().__init__(channel, parsePOSTFormSubmission=False)
+        # What Twisted's sets, without its transport, and without a parser of forms that reads files into memory.
+        self.channel = channel
+        self.client, self.host = channel.getPeer(), channel.getHost()
+        self.requestHeaders, self.responseHeaders = Headers(), Headers()
+        self.received_cookies: Any = {}
+        self.cookies: list[bytes] = []
+        self.notifications: list[Deferred[None]] = []
+        self.queued = False
+        self._adapterCache: dict[Any, Any] = {}
 
     def __str__(self) -> str:
         # Escaped, as it is what some client sent and is read on terminals.
@@ -141,7 +149,11 @@ class Request(server.Request):
         """Whether there still is a client that waits for the rest of the response."""
         return not self.finished and not self._is_cut and self.channel is not None
 
-    # Not a property: while Twisted reads the query it sets what it has under this name, and `process` takes that away.
+    @property
+    def transport(self) -> Any:
+        """The connection to the client, as Twisted has it; None when the response has ended."""
+        return None if self.channel is None else self.channel.transport
+
     @cached_property
     def args(self) -> Any:  # type: ignore[override]  # a cached_property can be set; mypy takes it for one that cannot
         """The arguments of the query and the fields of the form, which win; the files of a form are in `uploads`."""
@@ -246,15 +258,30 @@ class Request(server.Request):
         """End the response; nothing happens when it has ended already or the client has left."""
         if not self.is_open:
             return
+        channel = self.channel
         if self.is_let_go:
             self.is_let_go = False
-            self.channel.hold(self)
-        self._forget_deadline()
+            channel.hold(self)
+        if self._deadline is not None:
+            self._forget_deadline()
         self.on_lost = None
-        # Out of Twisted's sight, which would close it, though the rest of the pipeline may want it.
-        content, self.content = self.content, None
-        super().finish()
-        self.content = content
+        # What Twisted's does, but for the body of the request, which it closes: the rest of the pipeline may want it.
+        if not self.startedWriting:
+            self.write(b"")
+        if self._encoder is not None and (rest := self._encoder.finish()):
+            self._encoder = None
+            self.write(rest)
+        if self.chunked:
+            channel.write(b"0\r\n\r\n")
+        self.finished = 1
+        if self.producer is not None:
+            self.unregisterProducer()
+        channel.site.log(self)
+        channel.requestDone(self)
+        self.channel = None
+        notifications, self.notifications = self.notifications, []
+        for notification in notifications:
+            notification.callback(None)
 
     def cut_short(self) -> None:
         """Hang up in the midst of the response, so that its client does not take it for whole."""
@@ -302,13 +329,16 @@ class Request(server.Request):
         super().parseCookies()
         self.received_cookies = Cookies(self.received_cookies)
 
-    def process(self) -> None:
-        self._query = self.__dict__.pop("args")
-        if not self.path.startswith((b"/", b"*")) and b"://" in self.path:
+    def serve(self, method: bytes, target: bytes, version: bytes) -> None:
+        """Answer the request, whose headers and body are here."""
+        self.method, self.uri, self.clientproto = method, target, version
+        path, _, query = target.partition(b"?")
+        if not path.startswith((b"/", b"*")) and b"://" in path:
             # A proxy asks with the whole address (RFC 9112, 3.2.2).
-            self.path = b"/" + self.path.split(b"://", 1)[1].partition(b"/")[2]
+            path = b"/" + path.split(b"://", 1)[1].partition(b"/")[2]
+        self.path, self._query = path, parse_qs(query, True) if query else {}
         if not self.channel.site.hand_over(self):
-            super().process()
+            self.process()
 
     def gotLength(self, length: int | None) -> None:
         super().gotLength(length)
@@ -324,7 +354,8 @@ class Request(server.Request):
 
     def requestReceived(self, command: bytes, path: bytes, version: bytes) -> None:
         if not self._is_too_large:
-            super().requestReceived(command, path, version)
+            self.content.seek(0)
+            self.serve(command, path, version)
 
     def _refuse_body(self) -> None:
         """Answer 413 and hang up: the rest of the body is never read."""
