@@ -19,3 +19,9 @@ def driver(tmp_path_factory):
     driver = webdriver.Chrome(options, Service("/usr/bin/chromedriver"))
     yield driver
     driver.quit()
+
+
+@pytest.fixture(scope="session", params=["twisted", "fast"])
+def channel(request):
+    """Which channel serves the site of a test: each in turn."""
+    return request.param

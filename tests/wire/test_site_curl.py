@@ -26,13 +26,13 @@ def curl(*arguments, given=None):
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory):
+def site(tmp_path_factory, channel):
     """The address of a site with a pipeline and a folder of files."""
     folder = tmp_path_factory.mktemp("site")
     (folder / "files").mkdir()
     (folder / "files" / "letters.txt").write_text("abcdefghij")
     (folder / "site.yaml").write_text(SITE)
-    with Running("site.yaml", cwd=folder) as running:
+    with Running("site.yaml", "-O", f"web.site.channel:{channel}", cwd=folder) as running:
         yield running.url("")
 
 

@@ -38,9 +38,9 @@ GET = b"GET %s HTTP/1.1\r\nHost: x\r\n\r\n"
 
 
 @pytest.fixture
-def site(tmp_path):
+def site(tmp_path, channel):
     (tmp_path / "site.yaml").write_text(SITE)
-    with Running("site.yaml", cwd=tmp_path) as running:
+    with Running("site.yaml", "-O", f"web.site.channel:{channel}", cwd=tmp_path) as running:
         yield running
 
 

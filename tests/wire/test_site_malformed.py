@@ -189,9 +189,9 @@ def run(main):
 
 
 @pytest.fixture
-def site(tmp_path):
+def site(tmp_path, channel):
     (tmp_path / "site.yaml").write_text(SITE)
-    with Running("site.yaml", cwd=tmp_path) as running:
+    with Running("site.yaml", "-O", f"web.site.channel:{channel}", cwd=tmp_path) as running:
         parts = urlsplit(running.url())
         running.address = parts.hostname, parts.port
         yield running

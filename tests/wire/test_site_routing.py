@@ -73,14 +73,14 @@ PIPELINE = """\
 
 
 @pytest.fixture(scope="module")
-def url(tmp_path_factory):
+def url(tmp_path_factory, channel):
     folder = tmp_path_factory.mktemp("routing")
     (folder / "js" / "foo").mkdir(parents=True)
     (folder / "js" / "bar.js").write_text("bar;")
     (folder / "js" / "foo" / "foo.js").write_text("foo;")
     site = "web:\n  my_site:\n    port: 0\n    routing:\n" + DOCUMENTED + TABLE
     (folder / "site.yaml").write_text(site + "pipelines:\n" + "".join(PIPELINE.format(name=n) for n in NAMES.split()))
-    with Running("site.yaml", cwd=folder) as running:
+    with Running("site.yaml", "-O", f"web.my_site.channel:{channel}", cwd=folder) as running:
         yield running.url("")
         assert running.stop() == 0
         assert "Traceback" not in running.log

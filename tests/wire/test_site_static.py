@@ -26,7 +26,7 @@ web:
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory):
+def site(tmp_path_factory, channel):
     """A running site beside whose tree there is what nobody may read."""
     folder = tmp_path_factory.mktemp("static")
     tree = folder / "tree"
@@ -44,7 +44,7 @@ def site(tmp_path_factory):
         large.seek(SIZE - 4)
         large.write(b"last")
     (folder / "site.yaml").write_text(SITE)
-    with Running("site.yaml", cwd=folder) as running:
+    with Running("site.yaml", "-O", f"web.site.channel:{channel}", cwd=folder) as running:
         running.folder = folder
         yield running
         assert running.stop() == 0

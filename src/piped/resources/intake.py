@@ -21,10 +21,19 @@ class Refusal(Enum):
 
 @dataclass(slots=True, eq=False)
 class Ticket:
-    """Stands for one baton that was taken, the first being number 1; to be settled once."""
+    """Stands for one baton that a source has taken, the first being number 1; to be settled once.
 
+    Example:
+        >>> str(Ticket("web.site", 17))
+        'web.site-17'
+    """
+
+    source: str
     number: int
     is_settled: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.source}-{self.number}"
 
 
 #: What comes of asking: a ticket, or why not.
@@ -39,6 +48,7 @@ class Intake:
 
     Args:
         max_running: how many batons at most are being processed at a time; None for as many as come.
+        source: whose tickets these are.
 
     Example:
         >>> intake = Intake(max_running=1, is_ready=True)
@@ -50,16 +60,17 @@ class Intake:
         (True, True, None)
     """
 
-    __slots__ = ("_was_open", "is_draining", "is_paused", "is_ready", "max_running", "running", "taken")
+    __slots__ = ("is_draining", "is_paused", "is_ready", "max_running", "running", "source", "taken", "was_open")
 
-    def __init__(self, max_running: int | None, *, is_ready: bool = False) -> None:
+    def __init__(self, max_running: int | None, source: str = "", *, is_ready: bool = False) -> None:
         if max_running is not None and max_running < 1:
             raise ValueError(f"max_running is {max_running}, which would never take a baton")
-        self.max_running, self.is_ready = max_running, is_ready
+        self.max_running, self.source, self.is_ready = max_running, source, is_ready
         self.is_paused = self.is_draining = False
         #: How many were taken and not settled yet, and how many were taken ever.
         self.running = self.taken = 0
-        self._was_open = is_ready
+        #: What `flipped` was last asked about.
+        self.was_open = is_ready
 
     @property
     def refusal(self) -> Refusal | None:
@@ -85,12 +96,14 @@ class Intake:
 
     def admit(self) -> Admission:
         """A ticket for the next baton, or why there is none."""
-        refusal = self.refusal
-        if refusal is not None:
-            return refusal
+        is_full = self.max_running is not None and self.running >= self.max_running
+        if is_full or not self.is_ready or self.is_paused or self.is_draining:
+            refusal = self.refusal
+            if refusal is not None:
+                return refusal
         self.running += 1
         self.taken += 1
-        return Ticket(self.taken)
+        return Ticket(self.source, self.taken)
 
     def settle(self, ticket: Ticket) -> None:
         """Count a baton as done.
@@ -114,7 +127,7 @@ class Intake:
     def flipped(self) -> bool | None:
         """Whether it is open now, if that has changed since the last question; else None."""
         is_open = self.is_open
-        if is_open is self._was_open:
+        if is_open is self.was_open:
             return None
-        self._was_open = is_open
+        self.was_open = is_open
         return is_open

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import errno
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
 from twisted.internet.defer import Deferred, gatherResults, maybeDeferred
 from twisted.internet.error import CannotListenError
 
-from piped.ground.errors import Mark, Problem
+from piped.ground.errors import ConfigurationError, Mark, Problem
 
 
 @dataclass(slots=True, eq=False)
@@ -64,6 +64,8 @@ class Listeners:
                 listener.port = await listener.endpoint.listen(listener.factory)
             except (CannotListenError, OSError) as error:
                 problems.append(_cannot_listen(listener, error))
+            except ConfigurationError as error:
+                problems += [replace(problem, where=problem.where or listener.where) for problem in error.problems]
         return problems
 
     def close(self) -> Deferred[Any]:

@@ -17,7 +17,7 @@ from piped.resources.events import Event
 from piped.resources.intake import Admission, Intake, Refusal, Ticket
 from piped.runtime.awaiting import failure_of
 from piped.runtime.running import Pipeline, Walk
-from piped.runtime.signing import BatonId, current_baton
+from piped.runtime.signing import current_baton
 
 Baton = Any
 #: What became of a baton: the results of the graph, or the Failure that no error consumer handled.
@@ -41,7 +41,7 @@ class Source:
         self.on_open: Event[[]] = Event()
         #: Called when no more batons are taken: the processor was lost, too many are running, pause or drain.
         self.on_closed: Event[[]] = Event()
-        self._intake = Intake(max_running, is_ready=dependency is None)
+        self._intake = Intake(max_running, name, is_ready=dependency is None)
         self._dependency = dependency
         #: How to run a baton through each processor that is ready; None stands for the source's own.
         self._runs: dict[Dependency | None, Callable[[Baton], Any]] = {}
@@ -90,19 +90,20 @@ class Source:
         ticket = self._intake.admit()
         if not ticket:
             return ticket
-        sign = current_baton.set(BatonId(self.name, ticket.number))
+        sign = current_baton.set(ticket)
         try:
-            outcome = run(baton)
-        except BaseException as error:
-            outcome = failure_of(error)
+            try:
+                outcome = run(baton)
+            except BaseException as error:
+                outcome = failure_of(error)
+            if not isinstance(outcome, Walk):
+                self._settle(ticket, settle, outcome)
+                return ticket
         finally:
             current_baton.reset(sign)
-        if isinstance(outcome, Walk):
-            self._walks[ticket] = outcome
-            self._report()
-            outcome.when_ended(lambda walk: self._ended(ticket, settle, walk))
-        else:
-            self._settle(ticket, settle, outcome)
+        self._walks[ticket] = outcome
+        self._report()
+        outcome.when_ended(lambda walk: self._ended(ticket, settle, walk))
         return ticket
 
     def cancel(self, ticket: Ticket) -> None:
@@ -162,19 +163,21 @@ class Source:
         error = walk.exception()
         # Whoever ends a walk is in its context, which must not go on in what `settle` takes or starts next.
         outcome = walk.result() if error is None else failure_of(error)
-        self._context.copy().run(self._settle, ticket, settle, outcome)
+        self._context.copy().run(self._settle_later, ticket, settle, outcome)
+
+    def _settle_later(self, ticket: Ticket, settle: Callable[[Outcome], Any], outcome: Outcome) -> None:
+        current_baton.set(ticket)
+        self._settle(ticket, settle, outcome)
 
     def _settle(self, ticket: Ticket, settle: Callable[[Outcome], Any], outcome: Outcome) -> None:
         # Counted first: a source that takes one at a time may take the next from within `settle`.
         self._intake.settle(ticket)
-        sign = current_baton.set(BatonId(self.name, ticket.number))
         try:
             settle(outcome)
         except Exception:
             log.failure("{source} could not settle baton {number}", source=self.name, number=ticket.number)
-        finally:
-            current_baton.reset(sign)
-        self._report()
+        if self._drains or not self._intake.was_open:  # nothing else changes when there is one less
+            self._report()
 
     def _report(self) -> None:
         """Tell of what has changed: open or closed, and drained."""

@@ -9,7 +9,7 @@ from typing import Any, Final, Literal
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.tcp import Port
 
-from piped import ConfigurationError
+from piped import ConfigurationError, Problem
 from piped.web import heads
 from piped.web.fast_channel import FastChannel
 from piped.web.site import Site
@@ -48,7 +48,8 @@ class SiteEndpoint:
             return port
 
         def refuse(_: object) -> None:
-            raise ConfigurationError(f"channel: fast cannot serve this site: {obstacle}", hint="leave `channel` out")
+            what = f"the fast channel cannot serve this site: {obstacle}"
+            raise ConfigurationError(problems=[Problem(what, fix="leave `channel` out")])
 
         return maybeDeferred(port.stopListening).addCallback(refuse)
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+import struct
 from collections.abc import Iterable
 from io import BytesIO
 from math import inf
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
 
 #: Bytes of further requests that are kept while one is being answered.
 _AHEAD: Final = 16 * 1024
+#: The value of SO_LINGER for a close that resets the connection.
+_AT_ONCE: Final = struct.pack("ii", 1, 0)
 #: What becomes of the bytes that come: they are a head, a body of a known length or in chunks, they wait until a
 #: request is answered, they are another protocol's, or nobody's.
 _HEAD, _LENGTH, _CHUNKS, _WAITING, _UPGRADED, _DEAF = range(6)
@@ -54,7 +58,7 @@ class FastChannel(Connection, asyncio.Protocol):
     #: Bytes of the body that did not come yet.
     _missing = 0
     _chunks: Any = None
-    _producer: Any = None
+    _requestProducer: Any = None
     _is_push = True
     _upgraded: Any = None
     _peer: Any = None
@@ -81,10 +85,8 @@ class FastChannel(Connection, asyncio.Protocol):
             return
         if state == _DEAF:
             return
-        if state == _LENGTH or state == _CHUNKS:
+        if state in (_LENGTH, _CHUNKS):
             self._count_body(len(data))
-        elif self._is_idle:
-            self._begin_head()
         self._data = self._data[self._at :] + data if self._data else data
         self._at = 0
         if (state == _WAITING or self._is_paused) and len(self._data) > _AHEAD:
@@ -94,8 +96,8 @@ class FastChannel(Connection, asyncio.Protocol):
     def pause_writing(self) -> None:
         self._is_paused = True
         self.deadline = self._until_sent()
-        if self._producer is not None:
-            self._producer.pauseProducing()
+        if self._requestProducer is not None:
+            self._requestProducer.pauseProducing()
 
     def resume_writing(self) -> None:
         self._is_paused = False
@@ -107,15 +109,15 @@ class FastChannel(Connection, asyncio.Protocol):
             self._begin_head()
         else:
             self.deadline = inf
-        if self._producer is not None:
-            self._producer.resumeProducing()
+        if self._requestProducer is not None:
+            self._requestProducer.resumeProducing()
         self._read()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.deadline = inf
         self._log_unfinished()
         self._is_closing, self._state, self._data, self._chunks = True, _DEAF, b"", None
-        producer, self._producer = self._producer, None
+        producer, self._requestProducer = self._requestProducer, None
         if producer is not None:
             producer.stopProducing()
         reason = Failure(ConnectionDone() if exc is None else ConnectionLost(str(exc)))
@@ -154,9 +156,11 @@ class FastChannel(Connection, asyncio.Protocol):
             self.refuse(http.REQUEST_URI_TOO_LONG if is_long else TOO_MUCH)
             return False
         if not data.endswith(END, begin, end):
+            if self._is_idle:
+                self._begin_head()
             return False
         try:
-            method, target, version, headers, count = read_head(data[begin:end])
+            method, target, version, headers, count = read_head(data[begin:end])  # no copy where that is all
             self._words = method, target, version
             length = length_of_body(version, headers)
             if not is_target(target) or not has_one_host(version, headers):
@@ -169,7 +173,8 @@ class FastChannel(Connection, asyncio.Protocol):
             return False
         self._at = end
         self._is_idle = False
-        self._began = self.site.now()
+        if self.site.write_entry is not None:
+            self._began = self.site.now()
         self._request = request = Request(self)
         request.requestHeaders._rawHeaders = headers
         if b"Cookie" in headers:
@@ -186,6 +191,7 @@ class FastChannel(Connection, asyncio.Protocol):
 
     def _await_body(self, request: Request, length: int | None, expected: list[bytes] | None) -> None:
         self._expect_body(self.site.now())
+        self._count_body(len(self._data) - self._at)
         request.gotLength(length)
         if self._is_closing:
             return  # it is too long
@@ -195,9 +201,9 @@ class FastChannel(Connection, asyncio.Protocol):
         else:
             self._state = _LENGTH
             self._missing = length
-        if expected and self._words[2] == b"HTTP/1.1" and expected[0].lower() == b"100-continue":
-            if self._at >= len(self._data):
-                self.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        is_asked = expected and expected[0].lower() == b"100-continue" and self._words[2] == b"HTTP/1.1"
+        if is_asked and self._at >= len(self._data):
+            self.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
     def _read_length(self) -> bool:
         part = self._data[self._at : self._at + self._missing]
@@ -267,31 +273,29 @@ class FastChannel(Connection, asyncio.Protocol):
             self.loseConnection()
             return
         self._state = _HEAD
-        if self._data:
-            self._begin_head()
-        else:
-            self._is_idle = True
-            self._wait()
+        self._is_idle = True
         if self._is_paused:
             self.deadline = self._until_sent()
+        else:
+            self._wait()
         if not self._is_reading:
             self.resume_reading()
-        if self._data:
+        if self._data and not self._is_at_work:
             self._read()
 
     def registerProducer(self, producer: Any, streaming: bool) -> None:
-        if self._producer is not None:
-            raise RuntimeError(f"{self._producer} is registered already: {producer} has to wait until it is not")
+        if self._requestProducer is not None:
+            raise RuntimeError(f"{self._requestProducer} is registered already: {producer} has to wait until it is not")
         if not streaming:
             producer = _PullToPush(producer, self)
-        self._producer, self._is_push = producer, streaming
+        self._requestProducer, self._is_push = producer, streaming
         if not streaming:
             producer.startStreaming()
         if self._is_paused:
             producer.pauseProducing()
 
     def unregisterProducer(self) -> None:
-        producer, self._producer = self._producer, None
+        producer, self._requestProducer = self._requestProducer, None
         if producer is not None and not self._is_push:
             producer.stopStreaming()
 
@@ -343,6 +347,9 @@ class FastChannel(Connection, asyncio.Protocol):
             self.resume_reading()
 
     def abortConnection(self) -> None:
+        if not self._out.is_closing() or self._unsent:
+            # The system, too, forgets what it was to send, as for a connection of Twisted's.
+            self._out.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _AT_ONCE)
         self._out.abort()
 
     def let_go(self, request: Request) -> None:
@@ -358,6 +365,8 @@ class FastChannel(Connection, asyncio.Protocol):
         if self._is_idle:
             self.loseConnection()
             return
+        if self._upgraded is not None:
+            self._upgraded.go_away()
         self._is_persistent = False
         request = self._request
         if isinstance(request, Request) and not request.startedWriting:

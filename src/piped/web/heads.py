@@ -1,4 +1,4 @@
-"""The head of a request, its first line and its headers, as bytes that came whole: read by llhttp, judged by RFC 9112."""
+"""The head of a request, its first line and its headers: read by llhttp in one piece, judged by RFC 9112."""
 
 from __future__ import annotations
 
@@ -16,15 +16,14 @@ except ImportError:
     httptools = None
 
 HeaderLists = dict[bytes, list[bytes]]
-_FIRST_LINE: Final = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+) ([!-~]+) HTTP/(\d)\.(\d)\r\n")
+_FIRST_LINE: Final = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+) ([!-~]+) (HTTP/\d\.\d)\r\n")
 _HOST: Final = re.compile(rb"[!$%&'()*+,\-.0-9:;=A-Z\[\]_a-z~]*")
-_VERSIONS: Final = {(b"1", b"1"): b"HTTP/1.1", (b"1", b"0"): b"HTTP/1.0"}
+_VERSIONS: Final = (b"HTTP/1.1", b"HTTP/1.0")
 _MOST_DIGITS: Final = 18
 #: The end of a head.
 END: Final = b"\r\n\r\n"
 
 BAD_REQUEST: Final = 400
-NOT_IMPLEMENTED: Final = 501
 VERSION_NOT_SUPPORTED: Final = 505
 
 
@@ -62,7 +61,7 @@ def read_head(data: bytes) -> tuple[bytes, bytes, bytes, HeaderLists, int]:
         data: from the first byte of the first line to the empty line, which it ends with.
 
     Raises:
-        BadHead: it is none, or one of another version or method than can be answered.
+        BadHead: it is none, or one of another version than can be answered.
 
     Example:
         >>> read_head(b"GET /a HTTP/1.1\\r\\nhost: x\\r\\n\\r\\n")
@@ -71,21 +70,28 @@ def read_head(data: bytes) -> tuple[bytes, bytes, bytes, HeaderLists, int]:
     first = _FIRST_LINE.match(data)
     if first is None:
         raise BadHead(BAD_REQUEST)
-    method, target, major, minor = first.groups()
-    version = _VERSIONS.get((major, minor))
-    if version is None:
+    method, target, version = first.groups()
+    if version not in _VERSIONS:
         raise BadHead(VERSION_NOT_SUPPORTED)
+    try:
+        found = _parsed(data)
+    except httptools.HttpParserInvalidMethodError:  # one that it does not know, which need not be wrong
+        found = _parsed(b"GET" + data[len(method) :])
+    return method, target, version, found.headers, found.count
+
+
+def _parsed(data: bytes) -> _Headers:
     found = _Headers()
     # A parser for each head: it keeps nothing of the one before, and costs less than a look at its state.
     try:
         httptools.HttpRequestParser(found).feed_data(data)
     except httptools.HttpParserUpgrade:
-        pass  # it will not say more: whether there is an upgrade is for whoever answers
+        pass  # whether there is one is for whoever answers
     except httptools.HttpParserInvalidMethodError:
-        raise BadHead(NOT_IMPLEMENTED) from None
+        raise
     except httptools.HttpParserError:
         raise BadHead(BAD_REQUEST) from None
-    return method, target, version, found.headers, found.count
+    return found
 
 
 def length_of_body(version: bytes, headers: Mapping[bytes, list[bytes]]) -> int | None:
@@ -102,10 +108,8 @@ def length_of_body(version: bytes, headers: Mapping[bytes, list[bytes]]) -> int 
     """
     lengths, codings = headers.get(b"Content-Length"), headers.get(b"Transfer-Encoding")
     if codings is not None:
-        if lengths is not None or len(codings) != 1 or version != b"HTTP/1.1":
+        if lengths is not None or version != b"HTTP/1.1" or [coding.lower() for coding in codings] != [b"chunked"]:
             raise BadHead(BAD_REQUEST)
-        if codings[0].lower() != b"chunked":
-            raise BadHead(NOT_IMPLEMENTED)
         return None
     if lengths is None:
         return 0

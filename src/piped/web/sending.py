@@ -24,6 +24,7 @@ def write_whole(request: Request, body: bytes) -> bool:
         or request.lastModified is not None
         or request.cookies
         or request._encoder is not None
+        or request.clientproto == b"HTTP/2"
     ):
         return False
     # Not a public name; what `getAllRawHeaders` gives is this, and cannot be added to.
@@ -31,13 +32,14 @@ def write_whole(request: Request, body: bytes) -> bool:
     headers[b"Content-Length"] = [b"%d" % len(body)]
     if body and b"Content-Type" not in headers and request.defaultContentType is not None:
         headers[b"Content-Type"] = [request.defaultContentType]
-    parts = [b"%s %d %s\r\n" % (request.clientproto, request.code, request.code_message)]
+    lines = [b"%s %d %s" % (request.clientproto, request.code, request.code_message)]
     for name, values in headers.items():
-        for value in values:
-            parts.append(b"%s: %s\r\n" % (name, value))  # noqa: PERF401 - an inner list is slower for a single value
-    parts.append(b"\r\n")
-    parts.append(body)
+        if len(values) == 1:
+            lines.append(name + b": " + values[0])
+        else:
+            lines += [name + b": " + value for value in values]
+    lines += (b"", body)
     request.startedWriting = 1
     request.sentLength += len(body)
-    request.channel.write(b"".join(parts))
+    request.channel.write(b"\r\n".join(lines))
     return True

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from typing import Any, Final
-from urllib.parse import unquote_to_bytes
 
 from twisted.internet.defer import Deferred
 from twisted.web import http, server
 
 from piped.web.access_log import access_log
 from piped.web.channel import Channel
+from piped.web.negotiating import NegotiatingChannel, is_http2_installed
 from piped.web.options import SiteOptions
 from piped.web.request import Request
 
@@ -54,9 +54,11 @@ class Site(server.Site):
         self._next_look: Any = None
         #: The present date as a header has it, and the second that it stands for.
         self._date, self._date_of = b"", -1
+        if is_http2_installed() if options.http2 is None else options.http2:
+            self.protocol = NegotiatingChannel
 
     def acceptableProtocols(self) -> list[bytes]:
-        return [b"http/1.1"]
+        return [b"h2", b"http/1.1"] if self.protocol is NegotiatingChannel else [b"http/1.1"]
 
     def buildProtocol(self, address: Any) -> Any:
         channel: Any = super().buildProtocol(address)
@@ -78,10 +80,8 @@ class Site(server.Site):
         # Not a public name; both values are known to be free of line breaks.
         headers = request.responseHeaders._rawHeaders
         headers[b"Server"], headers[b"Date"] = [server.version], [self._date]
-        request.site, request.prepath = self, []
-        segments = request.path[1:].split(b"/")
-        request.postpath = list(map(unquote_to_bytes, segments)) if b"%" in request.path else segments
-        resource.render(request)
+        request.site = self
+        resource.answer(request)
         return True
 
     # Connections

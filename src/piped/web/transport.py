@@ -54,7 +54,7 @@ class Transport:
         self._channel.loseConnection()
 
     def abortConnection(self) -> None:
-        self._out.abort()
+        self._channel.abortConnection()
 
     def loseWriteConnection(self) -> None:
         self._out.write_eof()

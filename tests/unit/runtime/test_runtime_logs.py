@@ -9,7 +9,8 @@ from twisted.python.failure import Failure
 
 from piped.ground.errors import PipedError
 from piped.runtime.logs import JSONFormatter, SignedRecord, StandardLibraryObserver, TextFormatter, told, traceback_of
-from piped.runtime.signing import BatonId, current_baton
+from piped.resources.intake import Ticket
+from piped.runtime.signing import current_baton
 from piped.testing import Stage
 
 
@@ -41,7 +42,7 @@ def test_a_line_for_people():
 
 def test_a_line_that_is_written_for_a_baton_names_it():
     """The log of one request can be told from that of the next one."""
-    line = TextFormatter().format(record(baton=BatonId("web.site", 17)))
+    line = TextFormatter().format(record(baton=Ticket("web.site", 17)))
     assert line == "1970-01-01T00:00:01.250Z [INFO ] [mine] <web.site-17> hello world"
 
 
@@ -53,7 +54,7 @@ def test_a_line_for_machines_is_one_json_object():
         "logger": "mine",
         "message": "hello world",
     }
-    line = JSONFormatter().format(record("ä\n%s", 1, error=failed(), baton=BatonId("web.site", 17)))
+    line = JSONFormatter().format(record("ä\n%s", 1, error=failed(), baton=Ticket("web.site", 17)))
     assert "\n" not in line
     assert json.loads(line) | {"traceback": ""} == {
         "time": "1970-01-01T00:00:01.250Z",

@@ -9,6 +9,8 @@ from web_stage import Client, Stage, parsed
 
 from piped.web.request import Request
 
+pytestmark = pytest.mark.usefixtures("each_channel")
+
 
 def nothing(request: Request) -> None:
     """Answers later, or never."""
@@ -94,7 +96,7 @@ def test_who_takes_nothing_of_a_response_is_cut() -> None:
     client = Client(kept.append, send_timeout=5, min_rate=100)
     client.get()
     kept[0].write(1000 * b"x")
-    client.channel.pauseProducing()
+    client.stop_taking()
     after(client, 14)
     assert not client.transport.disconnected
     after(client, 3)
@@ -108,7 +110,7 @@ def test_what_was_taken_long_ago_gives_no_time() -> None:
     client.get()
     for _ in range(100):
         kept[0].write(65536 * b"x")
-    client.channel.pauseProducing()
+    client.stop_taking()
     after(client, 9)
     assert client.transport.disconnected
 
@@ -118,14 +120,14 @@ def test_who_takes_a_response_may_go_on() -> None:
     kept: list[Request] = []
     client = Client(kept.append, send_timeout=5, keep_alive_timeout=8)
     client.get()
-    client.channel.pauseProducing()
-    client.channel.resumeProducing()
+    client.stop_taking()
+    client.take()
     after(client, 20)
     assert not client.transport.disconnecting
-    client.channel.pauseProducing()
+    client.stop_taking()
     kept[0].answer(b"")
     after(client, 4)
-    client.channel.resumeProducing()
+    client.take()
     after(client, 7)
     assert not client.is_hung_up_on
     after(client, 2)

@@ -26,6 +26,8 @@ from piped.web.debugger import MOST_OUTPUT, MOST_SESSIONS, Session, expired, mer
 from piped.web.options import SiteDebug
 from piped.web.path_options import PathDebug
 
+pytestmark = pytest.mark.usefixtures("each_channel")
+
 TITLE = b"web.Server Traceback (most recent call last)"
 #: The client of a stage, and the name by which it addresses the site.
 ALLOWED = {"allow": ["192.0.2.1"], "hosts": ["site"]}

@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 from web_stage import Stage, parsed
 
+pytestmark = pytest.mark.usefixtures("each_channel")
+
 
 def named(name: str) -> Any:
     def processor(baton: Any) -> None:

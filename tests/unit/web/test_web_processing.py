@@ -16,6 +16,8 @@ from web_stage import Reactor, Stage, parsed
 from piped.ground.errors import ConfigurationError, Rejected
 from piped.providers.web_provider import WebResource, WebSite
 
+pytestmark = pytest.mark.usefixtures("each_channel")
+
 
 def routed(processor: str = "pipeline.it") -> dict[str, Any]:
     return {"__config__": {"processor": processor}}

@@ -27,6 +27,8 @@ from piped.web.processors import (
 )
 from piped.web.request import Request
 
+pytestmark = pytest.mark.usefixtures("each_channel")
+
 
 class Threads(RuntimeEnvironment):
     """An environment whose threads work when they are told to."""

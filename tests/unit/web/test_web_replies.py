@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import pytest
 from web_stage import Client, parsed
 
 from piped.web import replies
 from piped.web.request import Request
+
+pytestmark = pytest.mark.usefixtures("each_channel")
 
 
 def test_a_failure_is_told_in_a_short_page() -> None:

@@ -15,6 +15,8 @@ from piped.ground.batons import get_path
 from piped.ground.errors import Rejected
 from piped.web.request import Arguments, Request
 
+pytestmark = pytest.mark.usefixtures("each_channel")
+
 
 def answered(*calls: Any, **options: Any) -> tuple[int, dict[str, str], bytes]:
     def answer(request: Request) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 from twisted.web import server
@@ -11,6 +12,8 @@ from web_stage import Client, Stage, parsed
 
 from piped.web.request import Request
 from piped.web.sending import write_whole
+
+pytestmark = pytest.mark.usefixtures("each_channel")
 
 NAMES = st.sampled_from([b"X-A", b"Content-Type", b"content-length", b"Set-Cookie", b"ETag", b"Connection"])
 VALUES = st.binary(max_size=20).map(lambda value: bytes(byte for byte in value if 32 < byte < 127) or b"1")

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import pytest
 from twisted.internet.defer import CancelledError
 from twisted.internet.task import Clock
 from web_stage import Client, parsed
 
 from piped.web.request import Request
+
+pytestmark = pytest.mark.usefixtures("each_channel")
 
 
 def test_an_idle_connection_is_hung_up_on_when_the_port_closes() -> None:

@@ -16,6 +16,8 @@ from piped.web.request import Request
 from piped.web.routing import text_segments
 from piped.web.static import StaticFiles, locate
 
+pytestmark = pytest.mark.usefixtures("each_channel")
+
 
 @pytest.fixture
 def tree(tmp_path: Path) -> Path:

@@ -16,7 +16,7 @@ from twisted.web.server import NOT_DONE_YET
 from piped.providers.web_provider import WebSite
 from piped.runtime.environment import RuntimeEnvironment
 from piped.web.access_log import Entry
-from piped.web.channel import Channel
+from piped.web.fast_channel import FastChannel
 from piped.web.options import SiteOptions
 from piped.web.path_options import PathOptions, Routing
 from piped.web.request import Request
@@ -28,6 +28,47 @@ class Reactor(Clock):
 
     def callFromThread(self, call: Callable[..., object], *arguments: Any) -> None:
         self.callLater(0, call, *arguments)
+
+
+class Out(StringTransport):
+    """The same as asyncio has it, for the fast channel."""
+
+    _addresses = {"peername": ("192.0.2.1", 4000), "sockname": ("192.0.2.2", 12345)}
+
+    def get_extra_info(self, name: str) -> Any:
+        return self._addresses.get(name)
+
+    _unsent = 0
+
+    def write(self, data: bytes) -> None:
+        self._unsent = len(data)  # a client takes what was there before, until it stops
+        super().write(data)
+
+    def get_write_buffer_size(self) -> int:
+        return self._unsent
+
+    def is_closing(self) -> bool:
+        return bool(self.disconnecting or self.disconnected)
+
+    def close(self) -> None:
+        self.disconnecting = True
+
+    write_eof = close
+
+    def abort(self) -> None:
+        self.disconnected = True
+
+    def pause_reading(self) -> None:
+        self.pauseProducing()
+
+    def resume_reading(self) -> None:
+        self.resumeProducing()
+
+
+class Served:
+    """Which channel serves the clients of a test; see `each_channel`."""
+
+    by = "twisted"
 
 
 class _Calls(Resource):
@@ -57,14 +98,20 @@ class Client:
         """Begin a connection to a site."""
         self.site = site
         self.site.startFactory()
-        self.transport = StringTransport(peerAddress=IPv4Address("TCP", "192.0.2.1", 4000))
-        self.channel: Channel = self.site.buildProtocol(None)
-        self.channel.makeConnection(self.transport)
+        self.channel: Any
+        if Served.by == "fast":
+            self.transport: StringTransport = Out()
+            self.channel = FastChannel(site)
+            self.channel.connection_made(self.transport)
+        else:
+            self.transport = StringTransport(peerAddress=IPv4Address("TCP", "192.0.2.1", 4000))
+            self.channel = self.site.buildProtocol(None)
+            self.channel.makeConnection(self.transport)
 
     def send(self, data: bytes) -> bytes:
         """What comes back at once."""
         self.transport.clear()
-        self.channel.dataReceived(data)
+        (self.channel.data_received if isinstance(self.channel, FastChannel) else self.channel.dataReceived)(data)
         return self.transport.value()
 
     def get(self, target: str = "/", *headers: str, method: str = "GET", body: bytes = b"") -> bytes:
@@ -75,7 +122,20 @@ class Client:
         return self.send("\r\n".join(lines).encode() + body)
 
     def leave(self) -> None:
-        self.channel.connectionLost(Failure(ConnectionDone()))
+        if isinstance(self.channel, FastChannel):
+            self.channel.connection_lost(None)
+        else:
+            self.channel.connectionLost(Failure(ConnectionDone()))
+
+    def stop_taking(self) -> None:
+        """Read nothing of what is sent, which fills the buffer of the transport."""
+        fast = isinstance(self.channel, FastChannel)
+        (self.channel.pause_writing if fast else self.channel.pauseProducing)()
+
+    def take(self) -> None:
+        """Read everything again."""
+        fast = isinstance(self.channel, FastChannel)
+        (self.channel.resume_writing if fast else self.channel.resumeProducing)()
 
     @property
     def is_hung_up_on(self) -> bool:
