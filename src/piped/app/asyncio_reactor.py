@@ -24,7 +24,7 @@ class AsyncioReactor(AsyncioSelectorReactor):
         super().__init__(loop)
 
     #: The time by which timers go: unlike that of other reactors it does not jump when somebody sets the clock.
-    seconds = staticmethod(time.monotonic)  # type: ignore[assignment] # a function of no arguments, as Twisted's
+    seconds = staticmethod(time.monotonic)
 
     def addReader(self, reader: Any) -> None:
         self._context.run(super().addReader, reader)

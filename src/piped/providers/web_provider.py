@@ -6,6 +6,7 @@ import logging
 import os
 from collections.abc import Iterable, Mapping
 from typing import Any
+from urllib.parse import unquote_to_bytes
 
 from twisted.application.service import MultiService
 from twisted.internet.defer import Deferred
@@ -22,14 +23,17 @@ from piped.web import replies
 from piped.web.channels import SiteEndpoint
 from piped.web.concatenated import ConcatenatedFile
 from piped.web.debugger import SEGMENT, Debugger, Debuggers
+from piped.web.dressing import dress
 from piped.web.methods import Answer, ForMethods
 from piped.web.options import SiteOptions
 from piped.web.path_options import PathOptions, Routing, Static
 from piped.web.processing import Processing, log_failure
+from piped.web.redirects import Redirects
 from piped.web.request import Request
-from piped.web.routing import Route, parameter_of, text_segments
+from piped.web.routing import Match, Route, exact_matches, parameter_of, text_segments
 from piped.web.site import Site
 from piped.web.static import StaticFiles
+from piped.web.websocket_processing import WebSocketProcessing
 
 _log = logging.getLogger("piped.web")
 
@@ -106,6 +110,7 @@ class WebSite(MultiService):
         runtime_environment.sources.add(self.source)
         self.resource.configure(runtime_environment)
         self.factory = Site(self.resource, options, reactor=self.clock, wall_clock=runtime_environment.wall_clock)
+        dress(self.factory, options, runtime_environment.in_thread)
         written = options.listen or options.port
         scheme = "https" if written.startswith(("ssl:", "tls:")) else "http"
         where = written.where or options.routing.where
@@ -135,7 +140,7 @@ class WebResource(Resource):
 
     # Walks its own tree: a resource object for each segment of each request would be most of the work.
     isLeaf = True
-    #: Says that `render` answers by itself, now or later, and never raises.
+    #: Says that there is an `answer`, which needs nothing of what Twisted does to find a resource.
     answers_everything = True
 
     def __init__(self, site: WebSite, routing: Routing | Mapping[str, Any]) -> None:
@@ -143,29 +148,46 @@ class WebResource(Resource):
         self.site = site
         self.routing: Routing = _checked(Routing, routing, f"web.{site.site_name}.routing")
         self.route: Route[Answer] = Route()
+        self._exact: Mapping[bytes, Match[Answer]] = {}
         self._answers: dict[tuple[str, Debugger | None], Processing] = {}
 
     def configure(self, runtime_environment: RuntimeEnvironment) -> None:
         """Make what answers; processors are found once everything is resolved."""
         self.route = self._route(self.routing, runtime_environment)
+        self._exact = exact_matches(self.route)
+
+    def answer(self, request: Request) -> None:
+        """Answer a request to the site, now or later; never raises."""
+        path = request.path
+        segments = path[1:].split(b"/")
+        match = self._exact.get(path)
+        if match is None:
+            segments = list(map(unquote_to_bytes, segments)) if b"%" in path else segments
+            match = self.route.find(text_segments(segments))
+        self._answer(request, match, [], segments)
 
     def render(self, request: Request) -> int:
-        """Answer a request, now or later."""
-        segments, before = request.postpath, request.prepath
-        match = self.route.find(text_segments(segments))
+        """Answer a request whose path was understood as far as to here, now or later."""
+        segments = request.postpath
+        self._answer(request, self.route.find(text_segments(segments)), request.prepath, segments)
+        return NOT_DONE_YET
+
+    def _answer(
+        self, request: Request, match: Match[Answer] | None, before: list[bytes], segments: list[bytes]
+    ) -> None:
         try:
             while match is not None:
-                request.postpath, request.params = match.postpath, match.params or None
+                request.postpath, request.params = match.postpath.copy(), match.params or None
                 request.prepath = before + segments[: len(segments) - len(match.postpath)]
                 if match.answer(request):
-                    return NOT_DONE_YET
+                    return
                 match = match.otherwise
+            request.postpath, request.prepath = text_segments(segments), before
             replies.no_such_resource(request)
         except Exception:
             request.answered_by = request.answered_by or self.site.source.name
             log_failure(self.site.options, request, Failure())
             replies.processing_failed(request)
-        return NOT_DONE_YET
 
     def _route(self, routing: Routing, environment: RuntimeEnvironment) -> Route[Answer]:
         options = routing.options
@@ -173,15 +195,26 @@ class WebResource(Resource):
         debugger = self.site.debuggers.of(options.debug) if options.has_processor else None
         if debugger is not None:
             children[SEGMENT] = Route(rest=debugger)
+        own, rest = self._own_answer(options, environment), self._rest_answer(options, environment)
+        files = None if options.static is None else self._static_files(options.static)
+        if options.websocket is not None:
+            own = self._websocket(options.websocket, own or _with_slash(files or rest), environment)
         return Route(
-            own=self._own_answer(options, environment),
-            files=None if options.static is None else self._static_files(options.static),
-            rest=_limited(options, self._processing(options.no_resource_processor, options, environment)),
+            own=own,
+            files=files,
+            rest=rest,
             children={name: route for name, route in children.items() if parameter_of(name) is None},
             parameter=next(((of, route) for name, route in children.items() if (of := parameter_of(name))), None),
         )
 
+    def _rest_answer(self, options: PathOptions, environment: RuntimeEnvironment) -> Answer | None:
+        if options.redirection is not None and options.redirection.keep_rest:
+            return Redirects(options.redirection)
+        return _limited(options, self._processing(options.no_resource_processor, options, environment))
+
     def _own_answer(self, options: PathOptions, environment: RuntimeEnvironment) -> Answer | None:
+        if options.redirection is not None:
+            return Redirects(options.redirection)
         answer: Answer | None = _limited(options, self._processing(options.processor, options, environment))
         if answer is None and options.concatenated is not None:
             files = options.concatenated
@@ -190,6 +223,10 @@ class WebResource(Resource):
             named = {name: self._processing(written, options, environment) for name, written in options.methods.items()}
             return ForMethods({method: found for method, found in named.items() if found is not None}, answer)
         return answer
+
+    def _websocket(self, options: Any, otherwise: Answer | None, environment: RuntimeEnvironment) -> Answer:
+        site = self.site
+        return WebSocketProcessing(options, site.options, site.source, environment, site.needs, otherwise)
 
     def _processing(self, written: Any, options: PathOptions, environment: RuntimeEnvironment) -> Processing | None:
         """What answers with a processor; one for all paths of a site that may be debugged by the same clients."""
@@ -219,6 +256,18 @@ class WebResource(Resource):
         if not os.path.exists(path):
             _log.warning("%s: there is nothing at %s, so that it cannot be sent", self.site.source.name, path)
         return path
+
+
+def _with_slash(answer: Answer | None) -> Answer | None:
+    """What answers below a path, to be asked for the path itself: it is told whether that ends with a slash."""
+    if answer is None:
+        return None
+
+    def with_slash(request: Request) -> bool:
+        request.postpath = [""] if request.path.endswith(b"/") else []
+        return answer(request)
+
+    return with_slash
 
 
 def _limited(options: PathOptions, answer: Answer | None) -> Answer | None:

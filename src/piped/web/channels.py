@@ -58,7 +58,7 @@ def obstacle_to_fast(port: Any, site: Site) -> str | None:
     """Why the fast channel cannot serve a port that is open; None if it can."""
     if _loop_of(port) is None:
         return "its reactor is not asyncio's"
-    if heads.httptools is None:
+    if not heads.IS_INSTALLED:
         return "there is no httptools for this Python"
     if not isinstance(port, Port) or port.factory is not site:
         return "TLS and wrapped connections are Twisted's"

@@ -18,7 +18,7 @@ from twisted.web import http
 from twisted.web.http import _ChunkedTransferDecoder, _MalformedChunkedDataError
 
 from piped.web.connection import LINGER, NO_LINE, TOO_MUCH, Connection, StandIn
-from piped.web.heads import END, BadHead, has_one_host, is_persistent, is_target, length_of_body, read_head
+from piped.web.heads import END, BadHead, cannot_be_head, has_one_host, is_persistent, is_target, length_of_body, read_head
 from piped.web.request import Request
 from piped.web.transport import Transport, address_of
 
@@ -156,7 +156,9 @@ class FastChannel(Connection, asyncio.Protocol):
             self.refuse(http.REQUEST_URI_TOO_LONG if is_long else TOO_MUCH)
             return False
         if not data.endswith(END, begin, end):
-            if self._is_idle:
+            if cannot_be_head(data[begin:]):
+                self.refuse(http.BAD_REQUEST)
+            elif self._is_idle:
                 self._begin_head()
             return False
         try:

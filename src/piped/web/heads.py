@@ -13,10 +13,13 @@ from twisted.web.http_headers import _nameEncoder
 try:
     import httptools  # exists on CPython outside Windows only
 except ImportError:
-    httptools = None
+    httptools = None  # type: ignore[assignment]
 
+#: Whether heads can be read at all.
+IS_INSTALLED: Final = httptools is not None
 HeaderLists = dict[bytes, list[bytes]]
 _FIRST_LINE: Final = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+) ([!-~]+) (HTTP/\d\.\d)\r\n")
+_BARE_LINE_FEED: Final = re.compile(rb"(?<!\r)\n")
 _HOST: Final = re.compile(rb"[!$%&'()*+,\-.0-9:;=A-Z\[\]_a-z~]*")
 _VERSIONS: Final = (b"HTTP/1.1", b"HTTP/1.0")
 _MOST_DIGITS: Final = 18
@@ -92,6 +95,16 @@ def _parsed(data: bytes) -> _Headers:
     except httptools.HttpParserError:
         raise BadHead(BAD_REQUEST) from None
     return found
+
+
+def cannot_be_head(begin: bytes) -> bool:
+    """Whether nothing that may follow makes a head of these first bytes, so that there is nothing to wait for.
+
+    Example:
+        >>> cannot_be_head(b"GET / HT"), cannot_be_head(b"GET / HTTP/1.1\\nHost: x\\n\\n")
+        (False, True)
+    """
+    return _BARE_LINE_FEED.search(begin) is not None or (b"\r\n" in begin and _FIRST_LINE.match(begin) is None)
 
 
 def length_of_body(version: bytes, headers: Mapping[bytes, list[bytes]]) -> int | None:

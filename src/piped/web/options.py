@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
-from piped import Bytes, Count, Mark, Problem, Seconds
+from piped import Bytes, ConfigurationError, Count, Mark, Problem, Seconds
 from piped.config.nodes import Node
 from piped.runtime import endpoints
+from piped.web.compression import Compression
+from piped.web.cors import Cors
+from piped.web.headers import Fields, SecureFields
+from piped.web.negotiating import is_http2_installed
 from piped.web.path_options import Guest, Interval, Routing
 
 if TYPE_CHECKING:
@@ -77,6 +82,8 @@ class SiteDebug:
 
 _PORT = Listen("8080")
 _LEVEL = LevelOfAnyCase("error")
+#: Endpoints that are known to have no TLS; others may come from anybody.
+_NO_TLS = re.compile(r"\d+$|(tcp|tcp6|unix|systemd|fd):")
 
 
 @dataclass(frozen=True)
@@ -91,10 +98,18 @@ class SiteOptions:
         listen: a Twisted endpoint, instead of `port` and `interface`.
         channel: what speaks HTTP/1.1 with clients: `fast`, on asyncio and llhttp, or `twisted`, which any reactor and TLS
             need. Left out, it is the fast one wherever that can serve.
+        http2: speak HTTP/2 with clients that can, where the site listens with TLS. Left out, it does where that is
+            installed: pip install 'piped[http2]'.
         log_exceptions: level of the log line for a failed request; null logs none.
         debug: who may look into failures with a browser.
         response_timeout: how long a response may take before it is 504.
         cancel_on_disconnect: stop processing when the client leaves, for all methods and not only GET and HEAD.
+        compression: send bodies shorter to clients that can unpack them; `true`, or how.
+        cors: which pages of other origins may read what the site answers.
+        security_headers: tell browsers not to guess types, not to let other sites frame a page, to tell other sites
+            little, and over TLS to come over TLS only; `true`, or a mapping of headers that are different, null for one
+            that is not sent. Left out, nothing of that.
+        headers: headers for every response; one that a pipeline has set is left as it is.
         access_log: a line of the logger `piped.access` for each request, as web servers write it or as JSON.
         max_running: how many requests are processed at once; those above are answered with 503.
         max_connections: how many clients are connected at once; those above are answered with 503 and hung up on.
@@ -115,10 +130,15 @@ class SiteOptions:
     interface: str = "127.0.0.1"
     listen: Listen | None = None
     channel: Literal["fast", "twisted"] | None = None
+    http2: bool | None = None
     log_exceptions: LevelOfAnyCase | None = _LEVEL
     debug: SiteDebug | None = None
     response_timeout: Seconds | None = None
     cancel_on_disconnect: bool = False
+    compression: bool | Compression = False
+    cors: Cors | None = None
+    security_headers: SecureFields = field(default_factory=SecureFields)
+    headers: Fields = field(default_factory=Fields)
     access_log: Literal["none", "combined", "json"] = "none"
     max_running: Count = 1000
     max_connections: Count = 10_000
@@ -130,3 +150,12 @@ class SiteOptions:
     body_timeout: Seconds = 30
     send_timeout: Seconds = 30
     min_rate: Count = 500
+
+    def __post_init__(self) -> None:
+        if self.channel == "fast" and (self.listen or self.port).startswith(("ssl:", "tls:")):
+            raise ConfigurationError("the fast channel cannot serve TLS, which Twisted does", hint="leave `channel` out")
+        if self.http2 and not is_http2_installed():
+            raise ConfigurationError("HTTP/2 needs the package h2", hint="pip install 'piped[http2]'")
+        if self.http2 and _NO_TLS.match(self.listen or self.port):
+            hint = "listen on ssl:443:privateKey=key.pem:certKey=certificate.pem, or leave `http2` out"
+            raise ConfigurationError("HTTP/2 is spoken over TLS only, and this site listens without", hint=hint)

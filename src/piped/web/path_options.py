@@ -12,7 +12,9 @@ from piped import ConfigurationError, Lambda, Mark, Problem, ProcessorPath, Seco
 from piped.config.nodes import Node
 from piped.ground.units import Unit
 from piped.web.guests import networks_of
+from piped.web.redirects import Location, Redirect, unknown_parameters
 from piped.web.routing import parameter_of
+from piped.web.websocket_options import WebSocketRoute, require_wsproto
 
 if TYPE_CHECKING:
     from piped.spec.checking import Checker
@@ -115,6 +117,8 @@ class PathOptions:
             Or a processor for each method, beside or instead of the one for this path.
         static: a file or directory that is served here.
         concatenated: files that are served here as one.
+        redirect: where the clients of this path are sent instead: a path, a URL, or a mapping.
+        websocket: the processor of the messages of WebSockets, or a mapping; other requests are answered by the rest.
         debug: differences from what the site says.
     """
 
@@ -123,6 +127,8 @@ class PathOptions:
     methods: list[str] | dict[str, ProcessorPath] | None = None
     static: str | Static | None = None
     concatenated: Concatenated | None = None
+    redirect: Location | Redirect | None = None
+    websocket: WebSocketRoute | None = None
     debug: PathDebug | None = None
 
     @property
@@ -130,7 +136,23 @@ class PathOptions:
         """Whether any request of this path, or below it, is answered by a processor."""
         return bool(self.processor or self.no_resource_processor or isinstance(self.methods, dict))
 
+    @property
+    def redirection(self) -> Redirect | None:
+        """The redirect as a mapping would say it."""
+        return Redirect(self.redirect) if isinstance(self.redirect, Location) else self.redirect
+
     def __post_init__(self) -> None:
+        if self.websocket is not None:
+            require_wsproto()
+        if self.redirection is not None:
+            others: dict[str, Any] = {"processor": self.processor, "methods": self.methods}
+            others |= {"static": self.static, "concatenated": self.concatenated, "websocket": self.websocket}
+            if self.redirection.keep_rest:
+                others["no_resource_processor"] = self.no_resource_processor
+            for name, other in others.items():
+                if other is not None:
+                    what = f"redirect and {name} exclude each other at one path"
+                    raise ConfigurationError(what, hint="remove one, or move it below a segment of its own")
         if self.methods is None:
             return
         if not self.methods:
@@ -168,6 +190,8 @@ class Routing:
         if options is not None and options.static is not None and options.concatenated is not None:
             what = "static and concatenated exclude each other at one path"
             checker.problems.append(Problem(what, config.named_at, "remove one, or move it below a segment of its own"))
+        if options is not None and options.redirection is not None:
+            checker.problems += unknown_parameters(options.redirection, config.value["redirect"], above)
         members = {key: child for key, child in node.value.items() if key != _CONFIG}
         for key, child in members.items():
             if "/" in key:

@@ -85,6 +85,7 @@ def alone(request: Request, code: int, body: bytes, headers: Mapping[str, str]) 
     request.setResponseCode(code)
     for field, value in headers.items():
         request.setHeader(field, value)
+    request._is_dressed = True  # those of the site, too, would be others
     request.answer(body)
 
 

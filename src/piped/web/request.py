@@ -9,77 +9,26 @@ from collections.abc import Awaitable, Callable, Mapping
 from functools import cached_property
 from typing import Any
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, fail, succeed
 from twisted.web import server
 from twisted.web.http import NO_BODY_CODES, REQUEST_ENTITY_TOO_LARGE, parse_qs
-from twisted.web.http_headers import Headers
+from twisted.web.http_headers import Headers, _nameEncoder
 from twisted.web.iweb import INonQueuedRequestFactory
 from zope.interface import provider
 
+from piped.web.arguments import Arguments, Cookies, text_of
 from piped.web.bodies import LARGE, Form, Upload, form_of, json_of
 from piped.web.sending import write_whole
+from piped.web.streaming import ClientLeft, send
 
 _log = logging.getLogger("piped.web")
-
-
-class Received(dict[Any, Any]):
-    """What a client has sent under names: text under names of text, the bytes that came under names of bytes.
-
-    Only the names of text are counted and iterated over.
-    """
-
-    received: Mapping[bytes, Any]
-
-    def __missing__(self, name: Any) -> Any:
-        return self.received[name]
-
-    def get(self, name: Any, default: Any = None) -> Any:
-        try:
-            return self[name]
-        except KeyError:
-            return default
-
-    def __contains__(self, name: object) -> bool:
-        return super().__contains__(name) or name in self.received
-
-
-class Arguments(Received):
-    """The arguments of a query and a form, each a list.
-
-    Example:
-        >>> arguments = Arguments({b"n": [b"1", b"2"]})
-        >>> arguments["n"], arguments[b"n"], list(arguments)
-        (['1', '2'], [b'1', b'2'], ['n'])
-    """
-
-    def __init__(self, received: Mapping[bytes, list[bytes]]) -> None:
-        self.received = received
-        super().__init__({_text(name): [_text(value) for value in values] for name, values in received.items()})
-
-
-class Cookies(Received):
-    """The cookies that a client has sent.
-
-    Example:
-        >>> cookies = Cookies({b"session": b"17"})
-        >>> cookies["session"], cookies[b"session"], cookies.get("none")
-        ('17', b'17', None)
-    """
-
-    def __init__(self, received: Mapping[bytes, bytes]) -> None:
-        self.received = received
-        super().__init__({_text(name): _text(value) for name, value in received.items()})
+_BYTES = (bytes, bytearray, memoryview)
 
 
 def _expire(reference: weakref.ref[Request], give_up: Callable[[Request], object]) -> None:
     request = reference()
     if request is not None and request.is_open:
         give_up(request)
-
-
-def _text(data: bytes) -> str:
-    """What a client sent, as text; what is no UTF-8 is replaced, so that it can always be written again."""
-    return data.decode("utf-8", "replace")
 
 
 def put_header(headers: Headers, name: str | bytes, value: Any) -> None:
@@ -92,7 +41,8 @@ def put_header(headers: Headers, name: str | bytes, value: Any) -> None:
     if b"\r" in data or b"\n" in data or b"\0" in data:
         raise ValueError(f"a header cannot hold a line break: {name!r}: {value!r}")
     try:
-        headers.setRawHeaders(name, [data])
+        # Twisted's setRawHeaders would look for line breaks again, and ends up here.
+        headers._rawHeaders[_nameEncoder.encode(name)] = [data]
     except ValueError as error:
         raise ValueError(f"{name!r} is no name of a header") from error
 
@@ -126,6 +76,7 @@ class Request(server.Request):
     _is_too_large = False
     _is_cut = False
     _is_dressed = False
+    _is_unlimited = False
     _query: Mapping[bytes, list[bytes]]
     _form: Form | None = None
 
@@ -150,7 +101,7 @@ class Request(server.Request):
         return not self.finished and not self._is_cut and self.channel is not None
 
     @property
-    def transport(self) -> Any:
+    def transport(self) -> Any:  # type: ignore[override]  # Twisted's requests set it, and nobody else
         """The connection to the client, as Twisted has it; None when the response has ended."""
         return None if self.channel is None else self.channel.transport
 
@@ -213,7 +164,7 @@ class Request(server.Request):
         values = self.requestHeaders.getRawHeaders(key if isinstance(key, bytes) else key.encode("utf-8"))
         if values is None:
             return None
-        return values[-1] if isinstance(key, bytes) else _text(values[-1])
+        return values[-1] if isinstance(key, bytes) else text_of(values[-1])
 
     def setHeader(self, name: str | bytes, value: Any) -> None:
         """Set a header of the response, as `put_header` does."""
@@ -223,12 +174,22 @@ class Request(server.Request):
         """Send a part of the response, the headers before the first one."""
         if isinstance(data, str):
             data = data.encode("utf-8")
-        elif not isinstance(data, bytes | bytearray | memoryview):
+        elif not isinstance(data, _BYTES):
             raise TypeError(f"a response is made of text or bytes, not of {type(data).__name__}")
         if not self._is_cut and not self.finished:
             if not self._is_dressed and self.channel is not None:
                 self._dress(None)
             super().write(bytes(data))
+
+    def send(self, data: str | bytes) -> Deferred[None]:
+        """Send a part of the response, as `write` does; fires when the client takes more.
+
+        It fails with `piped.web.streaming.ClientLeft`, which is logged by nobody, when there is no client any more.
+        """
+        try:
+            return send(self, data) or succeed(None)
+        except ClientLeft:
+            return fail()
 
     def _dress(self, size: int | None) -> None:
         """Let the site have its say on the headers, once, before they are sent; `size` is that of the whole body."""
@@ -242,10 +203,11 @@ class Request(server.Request):
         if not self._is_dressed and self.is_open:
             self._dress(len(body))
             if self._encoder is not None:
-                body = self._encoder.encode(body) + self._encoder.finish()
-                self._encoder = None
+                encoder, self._encoder = self._encoder, None
+                encoder.answer(self, body)
+                return
         if self.is_open and write_whole(self, body):
-            self.finish()
+            self._ended()
             return
         has_body = self.code not in NO_BODY_CODES and (body or self.method != b"HEAD")
         if has_body and not self.startedWriting:
@@ -258,30 +220,35 @@ class Request(server.Request):
         """End the response; nothing happens when it has ended already or the client has left."""
         if not self.is_open:
             return
-        channel = self.channel
+        if not self.startedWriting:
+            if not self._is_dressed:
+                self._dress(0)
+            self.write(b"")
+        if self._encoder is not None and (rest := self._encoder.finish()):
+            self._encoder = None
+            self.write(rest)
+        if self.chunked:
+            self.channel.write(b"0\r\n\r\n")
+        self._ended()
+
+    def _ended(self) -> None:
+        # What Twisted's does, but for the body of the request, which it closes: the rest of the pipeline may want it.
+        self.finished, channel = 1, self.channel
         if self.is_let_go:
             self.is_let_go = False
             channel.hold(self)
         if self._deadline is not None:
             self._forget_deadline()
         self.on_lost = None
-        # What Twisted's does, but for the body of the request, which it closes: the rest of the pipeline may want it.
-        if not self.startedWriting:
-            self.write(b"")
-        if self._encoder is not None and (rest := self._encoder.finish()):
-            self._encoder = None
-            self.write(rest)
-        if self.chunked:
-            channel.write(b"0\r\n\r\n")
-        self.finished = 1
         if self.producer is not None:
             self.unregisterProducer()
         channel.site.log(self)
         channel.requestDone(self)
         self.channel = None
-        notifications, self.notifications = self.notifications, []
-        for notification in notifications:
-            notification.callback(None)
+        if self.notifications:
+            notifications, self.notifications = self.notifications, []
+            for notification in notifications:
+                notification.callback(None)
 
     def cut_short(self) -> None:
         """Hang up in the midst of the response, so that its client does not take it for whole."""
@@ -290,8 +257,15 @@ class Request(server.Request):
 
     def limit(self, seconds: float, give_up: Callable[[Request], object]) -> None:
         """Call `give_up` with this request when it is not finished in time."""
+        if self._is_unlimited:
+            return
         # Referred to weakly: a request that was let go is not kept by its deadline.
         self._deadline = self.site.reactor.callLater(seconds, _expire, weakref.ref(self), give_up)
+
+    def lift_limit(self) -> None:
+        """Let the response take as long as it likes: it has begun, and goes on bit by bit."""
+        self._is_unlimited = True
+        self._forget_deadline()
 
     def _forget_deadline(self) -> None:
         if self._deadline is not None and self._deadline.active():
@@ -369,10 +343,12 @@ class Request(server.Request):
         self.cut_short()
 
     def connectionLost(self, reason: Any) -> None:
-        content, self.content = self.content, None
-        super().connectionLost(reason)
-        self.content = content
+        # Before those who wait for the client are told: what is cancelled does not go on with the next step.
+        self.channel, self._disconnected = None, True
         self._forget_deadline()
         on_lost, self.on_lost = self.on_lost, None
         if on_lost is not None:
             on_lost()
+        content, self.content = self.content, None
+        super().connectionLost(reason)
+        self.content = content

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 Answer = TypeVar("Answer")
+_PLAIN = re.compile(r"[\w~.-]+", re.ASCII)
 _PARAMETER = re.compile(r"\{([A-Za-z_]\w*)\}")
 
 
@@ -71,6 +72,22 @@ class Route(Generic[Answer]):
             return Match(route.own, [], params)
         last = None if rest is None else Match(rest, list(segments[rest_depth:]), rest_params)
         return last if route.files is None else Match(route.files, below, params, last)
+
+
+def exact_matches(route: Route[Answer], path: bytes = b"/") -> dict[bytes, Match[Answer]]:
+    """What `find` gives for each path, as clients write it, that has an answer of its own and no parameters.
+
+    Example:
+        >>> sorted(exact_matches(Route("root", children={"a": Route("a"), "b c": Route("not in plain letters")})))
+        [b'/', b'/a', b'/a/']
+    """
+    found = {}
+    if route.own is not None:
+        found[path] = found[path.rstrip(b"/") or path] = Match(route.own, [])
+    for name, child in route.children.items():
+        if _PLAIN.fullmatch(name):
+            found.update(exact_matches(child, path + name.encode() + b"/"))
+    return found
 
 
 def parameter_of(segment: str) -> str | None:

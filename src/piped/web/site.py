@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from twisted.internet.defer import Deferred
 from twisted.web import http, server
@@ -20,6 +20,28 @@ _PATIENCE: Final = 2
 _QUIET: Final = 8
 #: Seconds between two looks for connections whose deadline has passed.
 _LOOK: Final = 1
+
+
+class Served(Protocol):
+    """A connection of a client, whatever it speaks, as its site sees it."""
+
+    @property
+    def deadline(self) -> float:
+        """When the client is hung up on, in seconds of the reactor."""
+
+    @property
+    def transport(self) -> Any:
+        """Something of Twisted's that can be aborted."""
+
+    @property
+    def sent(self) -> int | None:
+        """How much was sent of responses that are not complete; None where there is none."""
+
+    def expire(self) -> None:
+        """Hang up on a client whose deadline has passed."""
+
+    def close_when_idle(self) -> None:
+        """Hang up as soon as no request waits for its response."""
 
 
 class Site(server.Site):
@@ -46,11 +68,11 @@ class Site(server.Site):
         self.wall_clock = wall_clock
         self.max_body = options.max_body_size
         self.write_entry = access_log(options.access_log)
-        self.channels: set[Channel] = set()
+        self.channels: set[Served] = set()
         self.is_closing = False
         self._closed: Deferred[None] | None = None
         #: How much each client had been sent when it was last looked at, while the site closes.
-        self._sent: dict[Channel, int | None] = {}
+        self._sent: dict[Served, int | None] = {}
         self._next_look: Any = None
         #: The present date as a header has it, and the second that it stands for.
         self._date, self._date_of = b"", -1
@@ -86,14 +108,14 @@ class Site(server.Site):
 
     # Connections
 
-    def admit(self, channel: Channel) -> bool:
+    def admit(self, channel: Served) -> bool:
         """Count a connection that was made; False when there are too many."""
         self.channels.add(channel)
         if self._next_look is None:
             self._next_look = self.reactor.callLater(_LOOK, self._look)
         return len(self.channels) <= self.options.max_connections
 
-    def gone(self, channel: Channel) -> None:
+    def gone(self, channel: Served) -> None:
         """A connection is closed."""
         self.channels.discard(channel)
         if self.channels:
@@ -153,7 +175,7 @@ class Site(server.Site):
         self._cut_off.cancel()
         self._abort(self.channels)
 
-    def _abort(self, channels: Iterable[Channel]) -> None:
+    def _abort(self, channels: Iterable[Served]) -> None:
         for channel in list(channels):
             channel.transport.abortConnection()
 

@@ -13,7 +13,8 @@ from web_stage import Client, parsed
 
 from piped.ground.batons import get_path
 from piped.ground.errors import Rejected
-from piped.web.request import Arguments, Request
+from piped.web.arguments import Arguments
+from piped.web.request import Request
 
 pytestmark = pytest.mark.usefixtures("each_channel")
 
