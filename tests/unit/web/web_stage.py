@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable
 from typing import Any
 
@@ -33,10 +34,14 @@ class Reactor(Clock):
 class Out(StringTransport):
     """The same as asyncio has it, for the fast channel."""
 
+    family = socket.AF_INET
     _addresses = {"peername": ("192.0.2.1", 4000), "sockname": ("192.0.2.2", 12345)}
 
     def get_extra_info(self, name: str) -> Any:
-        return self._addresses.get(name)
+        return self._addresses.get(name, self)
+
+    def setsockopt(self, *option: Any) -> None:
+        """Its own socket, too, which nobody looks at."""
 
     _unsent = 0
 
