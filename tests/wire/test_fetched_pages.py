@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import gzip
 import io
 import socket
@@ -11,40 +10,22 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
-from twisted.internet import reactor
-from twisted.internet.defer import CancelledError, Deferred, succeed
+from twisted.internet.defer import CancelledError, succeed
 from twisted.internet.error import ConnectionRefusedError as Refused
 from twisted.internet.threads import deferToThread
-from twisted.trial.unittest import TestCase
 from twisted.web.error import Error, InfiniteRedirection, PageRedirect
-from web_servers import Received, Server, certificates, response
+from web_client_stage import OnTheWire
+from web_servers import Received, certificates, response
 
 from piped.ground.batons import BatonPath
 from piped.ground.errors import ConfigurationError, PipedError, TimeoutError  # noqa: A004 - the documented name
-from piped.runtime.environment import RuntimeEnvironment
 from piped.web.client import WebClientGetPage
 
 
-class OnTheWire(TestCase):
-    """Steps in a process that runs, and servers that each test tells what to answer."""
+class Pages(OnTheWire):
+    """Steps that fetch pages."""
 
-    timeout = 30
-
-    def setUp(self) -> None:
-        self.environment = RuntimeEnvironment(reactor=reactor)
-        self.environment.application.startService()
-        self.addCleanup(self.environment.application.stopService)
-
-    def server(self, answer: Any, context: Any = None) -> Server:
-        """A server that answers with a function of the request, or with the bytes for its path."""
-        server = Server(answer if callable(answer) else lambda received: answer[received.target], context)
-        self.addCleanup(server.close)
-        return server
-
-    def start(self, baton: Any = None, **options: Any) -> Deferred[Any]:
-        step = WebClientGetPage(**options)
-        step.configure(self.environment)
-        return Deferred.fromCoroutine(step.process({} if baton is None else baton))
+    step = WebClientGetPage
 
     async def page(self, url: str, **options: Any) -> bytes:
         baton = await self.start(url=url, **options)
@@ -52,7 +33,7 @@ class OnTheWire(TestCase):
         return body
 
 
-class Asking(OnTheWire):
+class Asking(Pages):
     """What is asked, and what comes back."""
 
     async def test_a_page_and_all_that_is_known_of_it(self) -> None:
@@ -97,7 +78,7 @@ class Asking(OnTheWire):
                 for postdata in ("text", b"bytes", io.BytesIO(b"buffer"), io.StringIO("text buffer"), stream):
                     await self.page(server.url(), method="POST", postdata=postdata)
         assert [request.body for request in server.requests] == [b"text", b"bytes", b"buffer", b"text buffer", large]
-        with pytest.raises(TypeError, match="postdata must be text, bytes"):
+        with pytest.raises(TypeError, match="a body must be text, bytes"):
             await self.page(server.url(), postdata=17)
 
     async def test_every_option_may_come_from_elsewhere(self) -> None:
@@ -162,13 +143,27 @@ class Asking(OnTheWire):
         assert (baton["page"], "content-encoding" in baton["r"]["headers"]) == (b"hello world", False)
         assert await self.page(server.url(), headers={"Accept-Encoding": "gzip"}) == packed
 
+    async def test_a_page_that_is_streamed(self) -> None:
+        """With stream it comes as it is read; one that stops coming is given up, and an error is read whole."""
+        server = self.server({"/": response(b"x" * 1_000_000), "/none": response(b"no", code=404)})
+        page: Any = await self.page(server.url(), stream=True)
+        assert b"".join([part async for part in page]) == b"x" * 1_000_000
+        with pytest.raises(Error) as caught:
+            await self.page(server.url("/none"), stream=True)
+        assert caught.value.response == b"no"
+        page = await self.page(self.stuck(b"HTTP/1.1 200 OK\r\n\r\nhalf").url(), stream=True, timeout=0.3)
+        assert await anext(page) == b"half"
+        with pytest.raises(TimeoutError, match=r"nothing more came within 0.3 s"):
+            await anext(page)
+        await self.left
+
     async def test_a_head_has_no_body(self) -> None:
         """HEAD gives an empty body, also where that of GET would be packed."""
         head = b"HTTP/1.1 200 OK\r\nContent-Length: 500\r\nContent-Encoding: gzip\r\n\r\n"
         assert await self.page(self.server({"/": head}).url(), method="HEAD") == b""
 
 
-class Redirects(OnTheWire):
+class Redirects(Pages):
     """A page that is somewhere else."""
 
     async def asked_after(self, code: int, **options: Any) -> tuple[str, bytes]:
@@ -235,7 +230,7 @@ class Redirects(OnTheWire):
             await self.page(server.url())
 
 
-class Cookies(OnTheWire):
+class Cookies(Pages):
     """Cookies go out and come in."""
 
     async def test_cookies_in_the_baton_are_kept_up_to_date(self) -> None:
@@ -266,20 +261,8 @@ class Cookies(OnTheWire):
         assert baton["jar"] == {}
 
 
-class Trouble(OnTheWire):
+class Trouble(Pages):
     """Servers that are slow, or break off, or send more than anybody wants."""
-
-    def stuck(self, begin: bytes = b"") -> Server:
-        """A server that sends no more than the beginning of an answer, and notices when its client leaves."""
-        self.left: Deferred[None] = Deferred()
-
-        def answer(received: Received) -> None:
-            with contextlib.suppress(ConnectionError):  # it may have left already
-                received.connection.sendall(begin)
-            if received.has_left:
-                reactor.callFromThread(self.left.callback, None)  # type: ignore[attr-defined]
-
-        return self.server(answer)
 
     async def test_a_server_that_is_too_slow(self) -> None:
         """timeout is for everything together: nothing, half an answer or half a body; the connection is closed."""
@@ -345,7 +328,7 @@ class Trouble(OnTheWire):
                 await self.page(server.url(target), max_body=1000)
 
 
-class Certificates(OnTheWire):
+class Certificates(Pages):
     """Servers that have to prove who they are."""
 
     def setUp(self) -> None:

@@ -1,22 +1,38 @@
-"""The step that fetches a page from another web server."""
+"""The step that fetches a page from another web server, as it was in Piped 0.7."""
 
 from __future__ import annotations
 
-import os
-import reprlib
-from io import BytesIO, StringIO
-from typing import Annotated, Any, Final
+from dataclasses import dataclass
+from functools import partial
+from typing import Annotated, Any
 
 from annotated_types import Ge
 from twisted.web.error import Error, PageRedirect
 
-from piped import BatonPath, Bytes, OrPath, Path, PipedError, Processor, RuntimeEnvironment, Seconds, get_path
-from piped.pipelines.input_output import is_awaitable
-from piped.web.fetching import REDIRECTS, Asked, Page, WebClient
+from piped import BatonPath, Bytes, OrPath, Path, Processor, RuntimeEnvironment, Seconds
+from piped.web.client_errors import told_url
+from piped.web.connections import Trust, expanded
+from piped.web.exchange import Answer
+from piped.web.fetching import Asked, client_of
+from piped.web.known import known
+from piped.web.outgoing import outgoing
+from piped.web.receiving import Body
+from piped.web.redirecting import REDIRECTS, as_told, as_told_or_found
+from piped.web.responses import ResponseHeaders
 
-_MISSING: Final = object()
-_URL: Final = BatonPath("url")
+_URL = BatonPath("url")
 Redirects = Annotated[int, Ge(0)]
+
+
+@dataclass(frozen=True)
+class Page:
+    """What a server has answered; the names of the headers are in small letters, `url` is where it was found."""
+
+    url: str
+    code: int
+    phrase: bytes
+    headers: dict[str, str]
+    body: bytes | Body
 
 
 class WebClientGetPage(Processor):
@@ -49,6 +65,8 @@ class WebClientGetPage(Processor):
         response_path: where to put what else is known of the response: a mapping of `code`, `headers` (by their names
             in small letters) and `url` (of the last redirect). It is there for error consumers, too.
         max_body: how long the body of the page may be.
+        stream: do not wait for the body: what is put at `output_path` is an async iterator of bytes, which comes no
+            faster than it is read. `timeout` is for its beginning, and then for each part.
         ca_file: a file of certificates (PEM), one of which must vouch for the server, instead of those of the system.
 
     Example:
@@ -80,6 +98,7 @@ class WebClientGetPage(Processor):
         output_path: Path | None = "page",
         response_path: Path | None = None,
         max_body: Bytes = 10 * 1024 * 1024,
+        stream: bool = False,
         ca_file: str | None = None,
         node_name: str | None = None,
     ) -> None:
@@ -98,23 +117,22 @@ class WebClientGetPage(Processor):
             "postdata": postdata,
         }
         self.output_path, self.response_path = output_path, response_path
-        self._max_body, self._ca_file = max_body, None if ca_file is None else os.path.expanduser(ca_file)
+        self._max_body, self._stream, self._trust = max_body, stream, Trust(expanded(ca_file))
 
     def configure(self, runtime_environment: RuntimeEnvironment) -> None:
         self._in_thread = runtime_environment.in_thread
         self._client = client_of(runtime_environment)
-        self._client.trust(self._ca_file)
+        self._client.trust(self._trust)
 
     async def process(self, baton: Any) -> Any:
-        options = {name: await _known(baton, option) for name, option in self._options.items()}
-        page = await self._client.fetch(await self._asked(options), self._ca_file)
+        options = {name: await known(baton, option) for name, option in self._options.items()}
+        asked = await self._asked(options)
+        page = await self._client.fetch(asked, self._trust, partial(self._page, asked.timeout or None))
         if self.response_path is not None:
             response = {"code": page.code, "headers": page.headers, "url": page.url}
             baton = self.get_resulting_baton(baton, self.response_path, response)
-        if not 200 <= page.code < 300:
-            error = _error(page)
-            error.add_note(f"from {page.url}")
-            raise error
+        if isinstance(page.body, bytes) and not 200 <= page.code < 300:
+            raise _error(page, page.body)
         return self.get_resulting_baton(baton, self.output_path, page.body)
 
     async def _asked(self, options: dict[str, Any]) -> Asked:
@@ -127,58 +145,27 @@ class WebClientGetPage(Processor):
             url=f"{options['base_url'] or ''}{url}",
             method=str(options["method"]).upper(),
             headers=headers,
-            body=await self._body(options["postdata"]),
+            body=await outgoing(options["postdata"], self._in_thread),
             cookies={} if cookies is None else cookies,
-            timeout=float(options["timeout"] or 0),
+            timeout=max(float(options["timeout"] or 0), 0),
             follow_redirect=bool(options["follow_redirect"]),
             redirect_limit=max(int(options["redirect_limit"]), 0),
-            after_found_get=bool(options["after_found_get"]),
+            rewrites=as_told_or_found if options["after_found_get"] else as_told,
             max_body=self._max_body,
         )
 
-    async def _body(self, postdata: Any) -> bytes | None:
-        if isinstance(postdata, BytesIO | StringIO):
-            postdata = postdata.read()
-        elif hasattr(postdata, "read"):
-            postdata = await self._in_thread(postdata.read)
-        if postdata is None:
-            return None
-        if isinstance(postdata, str):
-            return postdata.encode()
-        if isinstance(postdata, bytes | bytearray | memoryview):
-            return bytes(postdata)
-        raise TypeError(f"postdata must be text, bytes or something to read them from, not {reprlib.repr(postdata)}")
+    async def _page(self, patience: Seconds | None, answer: Answer) -> Page:
+        told = dict(ResponseHeaders(answer.headers))
+        if self._stream and 200 <= answer.code < 300:
+            answer.body.patience = patience
+            return Page(answer.url, answer.code, answer.phrase, told, answer.body)
+        return Page(answer.url, answer.code, answer.phrase, told, await answer.body.read())
 
 
-def client_of(environment: RuntimeEnvironment) -> WebClient:
-    """The client of a process, which all steps share; the first one brings it into being."""
-    try:
-        found: WebClient = environment.application.getServiceNamed(WebClient.name)
-    except KeyError:
-        found = WebClient(environment.reactor)
-        found.setServiceParent(environment.application)
-    return found
-
-
-async def _known(baton: Any, option: Any) -> Any:
-    """What an option stands for: the baton's value for a `!path`, what a function gives, what a Deferred has."""
-    if isinstance(option, BatonPath):
-        value = get_path(baton, option, _MISSING)
-        if value is _MISSING:
-            raise PipedError(f"the baton has nothing at {str(option)!r}")
-    elif type(option) is dict:
-        return {name: await _known(baton, member) for name, member in option.items()}
-    elif type(option) is list:
-        return [await _known(baton, member) for member in option]
-    else:
-        value = option
-    if callable(value):
-        value = value()
-    return await value if is_awaitable(value) else value
-
-
-def _error(page: Page) -> Error:
+def _error(page: Page, body: bytes) -> Error:
     location = page.headers.get("location")
+    error = Error(page.code, page.phrase, body)
     if page.code in REDIRECTS and location:
-        return PageRedirect(page.code, page.phrase, page.body, location.encode())
-    return Error(page.code, page.phrase, page.body)
+        error = PageRedirect(page.code, page.phrase, body, location.encode())
+    error.add_note(f"from {told_url(page.url)}")
+    return error

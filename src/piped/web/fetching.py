@@ -1,68 +1,74 @@
-"""Fetches pages from other web servers over connections that are kept: through redirects, with cookies, in time."""
+"""Asks other web servers over connections that are kept: through redirects, with cookies, in time, and once more."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, MutableMapping
+import logging
+import math
+import random
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from dataclasses import dataclass, field, replace
-from email.message import Message
-from http.cookiejar import Cookie, CookieJar
-from typing import Any, Final
-from urllib.parse import urljoin, urlsplit
-from urllib.request import Request as CookieRequest
+from itertools import count
+from typing import Any, Final, TypeVar
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 from twisted.web.error import InfiniteRedirection
-from twisted.web.http import FOUND, MOVED_PERMANENTLY, PERMANENT_REDIRECT, SEE_OTHER, TEMPORARY_REDIRECT
 from twisted.web.http_headers import Headers
 
 from piped import (
-    ConfigurationError,
+    PipedError,
+    RuntimeEnvironment,
+    Seconds,
     TimeoutError,  # noqa: A004 - the documented name
 )
-from piped.web.exchange import Answer, Connections, exchange, headers_of, uri_of
+from piped.web.client_errors import told_url
+from piped.web.connections import Endpoints, Trust, Turns, policy_for, pool_for
+from piped.web.cookie_jar import Jar
+from piped.web.exchange import Answer, exchange, headers_of, uri_of
+from piped.web.outgoing import Outgoing
+from piped.web.redirecting import REDIRECTS, Rewrites, as_told, followed, leads_out_of_tls, origin_of, target_of
+from piped.web.retrying import Retries, retry_after_of
 
-REDIRECTS: Final = (MOVED_PERMANENTLY, FOUND, SEE_OTHER, TEMPORARY_REDIRECT, PERMANENT_REDIRECT)
-#: Connections to one server that are kept for the next requests, and for how many seconds.
-_MOST_KEPT: Final = 16
-_KEPT_FOR: Final = 60
-#: Headers for the server that they were written for, and no other one.
-_FOR_ONE_SERVER: Final = ("authorization", "cookie", "host", "proxy-authorization")
+#: Bytes of an answer that nobody wants which are read, so that its connection can be kept.
+_MOST_UNWANTED: Final = 64 * 1024
+_NO_RETRIES: Final = Retries(times=0)
+_log = logging.getLogger("piped.web")
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class Asked:
     """What a server is asked for.
 
-    `timeout` is in seconds for everything together, 0 is none. `cookies` are for the host of the URL; those that it
-    sets are put there, too.
+    `timeout` is in seconds for everything together, `attempt_timeout` for each try with its redirects; 0 is none. If it
+    `is_patient`, either is for the beginning of the answer, and whoever receives the body looks after the rest.
+    `cookies` are for the host of the URL; those that it sets are put there, too. A redirect that is not to be followed
+    is an answer; so is each one if `redirect_limit` is 0.
     """
 
     url: str
     method: str = "GET"
     headers: Mapping[str, Any] = field(default_factory=dict)
-    body: bytes | None = None
+    body: Outgoing | None = None
     cookies: MutableMapping[str, str] = field(default_factory=dict)
-    timeout: float = 0
+    timeout: Seconds = 0
+    attempt_timeout: Seconds = 0
+    is_patient: bool = False
     follow_redirect: bool = True
     redirect_limit: int = 20
-    after_found_get: bool = False
-    max_body: int = 10 * 1024 * 1024
+    rewrites: Rewrites = as_told
+    leaves_tls: bool = True
+    max_body: int | None = 10 * 1024 * 1024
+    retries: Retries = _NO_RETRIES
+    connect_timeout: Seconds = 30
+    turns: Turns | None = None
 
     def __str__(self) -> str:
-        return f"{self.method} {self.url}"
+        return f"{self.method} {told_url(self.url)}"
 
-
-@dataclass(frozen=True)
-class Page:
-    """What a server has answered; the names of the headers are in small letters, `url` is where it was found."""
-
-    url: str
-    code: int
-    phrase: bytes
-    headers: dict[str, str]
-    body: bytes
+    __repr__ = __str__  # the headers may hold secrets
 
 
 class WebClient(Service):
@@ -70,174 +76,172 @@ class WebClient(Service):
 
     Args:
         reactor: makes the connections, and gives the time.
+        wall_clock: seconds since 1970.
+        chance: a number from 0 to below 1, another one each time.
     """
 
     name = "web client"
 
-    def __init__(self, reactor: Any) -> None:
-        self._reactor = reactor
-        self._pools: dict[str | None, Any] = {}
-        self._agents: dict[str | None, Any] = {}
+    def __init__(
+        self, reactor: Any, wall_clock: Callable[[], float], chance: Callable[[], float] = random.random
+    ) -> None:
+        self._reactor, self._wall_clock, self._chance = reactor, wall_clock, chance
+        self._pools: dict[Trust, Any] = {}
+        self._policies: dict[Trust, Any] = {}
 
-    def trust(self, ca_file: str | None) -> None:
-        """Get ready for servers that certificates of this file vouch for, or those of the system (None).
+    def trust(self, trust: Trust) -> None:
+        """Get ready for connections that trust whom this says.
 
         Raises:
-            ConfigurationError: the file cannot be read, or holds no certificate.
+            ConfigurationError: a file cannot be read, or does not hold what it should.
         """
-        if ca_file in self._agents:
-            return
-        from twisted.web.client import (  # late, as it brings OpenSSL along
-            Agent,
-            BrowserLikePolicyForHTTPS,
-            HostnameCachingHTTPSPolicy,
-            HTTPConnectionPool,
-        )
-
-        policy: Any = BrowserLikePolicyForHTTPS(None if ca_file is None else _trust_root(ca_file))
-        # A pool for each: a connection that one trusts may not be given to another.
-        pool: Any = HTTPConnectionPool(self._reactor)
-        self._pools[ca_file] = pool
-        pool._factory = Connections
-        pool.maxPersistentPerHost, pool.cachedConnectionTimeout = _MOST_KEPT, _KEPT_FOR
-        self._agents[ca_file] = Agent(self._reactor, HostnameCachingHTTPSPolicy(policy), pool=pool)
+        if trust not in self._policies:
+            self._policies[trust] = policy_for(trust)
+            # A pool for each: a connection that one trusts may not be given to another.
+            self._pools[trust] = pool_for(self._reactor)
 
     def stopService(self) -> Deferred[Any]:
         super().stopService()
         return gatherResults([pool.closeCachedConnections() for pool in self._pools.values()])
 
-    async def fetch(self, asked: Asked, ca_file: str | None = None) -> Page:
-        """What the server answers, whatever its code; cancelled, it closes the connection.
+    async def fetch(self, asked: Asked, trust: Trust, receive: Callable[[Answer], Awaitable[T]]) -> T:
+        """What `receive` makes of the last answer, whatever its code; cancelled, it closes the connection.
 
         Args:
-            ca_file: one that was given to `trust`.
+            trust: one that was given to `trust`.
+            receive: reads the body, if it wants that; called again if it fails in a way that is worth another try.
 
         Raises:
             PipedError: the URL is none, or the answer was cut or too large.
             TimeoutError: it took too long.
             InfiniteRedirection: there were too many redirects.
         """
-        fetching = Deferred.fromCoroutine(self._follow(asked, self._agents[ca_file]))
-        if asked.timeout:
-            fetching.addTimeout(max(asked.timeout, 0), self._reactor, lambda result, seconds: _too_late(asked, result))
-        return await fetching
+        trying = self._try(asked, self.agent_for(trust, asked.connect_timeout), receive)
+        received: T = await (trying if asked.is_patient else self._within(asked.timeout, asked, trying))
+        return received
 
-    async def _follow(self, asked: Asked, agent: Any) -> Page:
-        jar, host = CookieJar(), _host_of(asked.url)
-        for name, value in asked.cookies.items():
-            jar.set_cookie(_cookie(name, str(value), host, is_secure=_origin_of(asked.url)[0] == "https"))
-        given = asked.cookies
-        for _ in range(asked.redirect_limit + 1):
+    def agent_for(self, trust: Trust, connect_timeout: Seconds) -> Any:
+        """An IAgent, on the connections that are kept for this trust."""
+        from twisted.web.client import Agent  # late, as it brings OpenSSL along
+
+        endpoints = Endpoints(self._reactor, self._policies[trust], connect_timeout)
+        return Agent.usingEndpointFactory(self._reactor, endpoints, self._pools[trust])
+
+    async def _within(self, seconds: Seconds, asked: Asked, work: Any) -> Any:
+        if not seconds:
+            return await work
+
+        def too_late(result: Any, _: float) -> Any:
+            if isinstance(result, Failure):
+                raise TimeoutError(f"{asked} was not answered within {seconds:g} s")
+            return result
+
+        return await Deferred.fromCoroutine(work).addTimeout(seconds, self._reactor, too_late)
+
+    async def _try(self, asked: Asked, agent: Any, receive: Callable[[Answer], Awaitable[Any]]) -> Any:
+        """Ask until there is an answer that does, or that another try would not better."""
+        is_bounded = asked.timeout and not asked.is_patient
+        deadline = self._reactor.seconds() + asked.timeout if is_bounded else math.inf
+        for tried in count(1):
+            trial = _Trial(asked, tried, deadline)
+            try:
+                once = self._once(trial, agent, receive)
+                wait, received = await (once if asked.is_patient else self._within(asked.attempt_timeout, asked, once))
+            except Exception as error:
+                wait, received = self._wait(trial, error), None
+                if wait is None:
+                    raise
+            if wait is None:
+                break
+            await deferLater(self._reactor, wait)
+        return received
+
+    async def _once(self, trial: _Trial, agent: Any, receive: Callable[[Answer], Awaitable[Any]]) -> Any:
+        """How long to wait before another try, and None; or None, and what was received."""
+        asked, following = trial.asked, self._follow(trial.asked, agent)
+        seconds = asked.attempt_timeout or asked.timeout if asked.is_patient else 0
+        answer = await self._within(seconds, asked, following)
+        wait = self._wait(trial, answer.code, answer.headers)
+        if wait is None:
+            return None, await receive(answer)
+        await answer.body.beginning(_MOST_UNWANTED)
+        return wait, None
+
+    def _wait(self, trial: _Trial, outcome: int | Exception, headers: Headers | None = None) -> Seconds | None:
+        """How long to wait before another try; None for none."""
+        asked, tried = trial.asked, trial.tried
+        can_repeat = asked.body is None or asked.body.can_repeat
+        if not can_repeat or not asked.retries.allows(asked.method, tried, outcome):
+            return None
+        value = None if headers is None else headers.getRawHeaders("Retry-After", [None])[-1]
+        wait = asked.retries.pause(tried, self._chance(), retry_after_of(value, self._wall_clock()))
+        if wait is None or self._reactor.seconds() + wait >= trial.deadline:
+            return None
+        _log.info("%s: trying again in %.1f s, after %r", asked, wait, outcome)
+        return wait
+
+    async def _follow(self, asked: Asked, agent: Any) -> Answer:
+        """The answer at the end of the redirects; its body is still to be read."""
+        jar = Jar(uri_of(asked.url), asked.cookies)
+        for redirects in count():
             uri = uri_of(asked.url)
-            answer = await _with_cookies(agent, asked, uri, jar)
+            answer = await self._ask(asked, agent, uri, jar)
+            jar.take_from(answer.headers, uri)
             location = answer.headers.getRawHeaders(b"Location")
             if not (asked.follow_redirect and answer.code in REDIRECTS and location):
-                _store(jar, host, given)
-                return Page(uri, answer.code, answer.phrase, _told(answer.headers), answer.body)
-            asked = _redirected(asked, answer.code, urljoin(uri, location[0].decode("utf-8", "replace")))
-        raise InfiniteRedirection(answer.code, b"too many redirects", answer.body, asked.url.encode())
+                break
+            # Read before the next one is asked, which may need the connection.
+            page = await answer.body.beginning(_MOST_UNWANTED)
+            if redirects == asked.redirect_limit:
+                raise InfiniteRedirection(answer.code, b"too many redirects", page, told_url(uri).encode())
+            asked = _redirected(asked, answer.code, uri, location[0])
+        jar.store()
+        return answer
+
+    async def _ask(self, asked: Asked, agent: Any, uri: str, jar: Jar) -> Answer:
+        headers = headers_of(asked.headers)
+        jar.add_to(headers, uri)
+        end_turn = await asked.turns.take(origin_of(uri)) if asked.turns is not None else _nothing
+        return await exchange(
+            agent, self._reactor, asked.method, uri, headers, asked.body, asked.max_body, on_end=end_turn
+        )
 
 
-def _trust_root(ca_file: str) -> Any:
-    from OpenSSL.crypto import Error
-    from twisted.internet.ssl import Certificate, trustRootFromCertificates
+@dataclass(frozen=True)
+class _Trial:
+    """One of several tries; none begins after `deadline`."""
 
+    asked: Asked
+    tried: int
+    deadline: Seconds
+
+
+def client_of(environment: RuntimeEnvironment) -> WebClient:
+    """The client of a process, which all steps share; the first one brings it into being."""
     try:
-        with open(ca_file, "rb") as file:
-            _, *blocks = file.read().split(b"-----BEGIN CERTIFICATE-----")
-        certificates = [Certificate.loadPEM(b"-----BEGIN CERTIFICATE-----" + block) for block in blocks]
-    except (OSError, Error) as error:
-        raise ConfigurationError(f"the certificates in {ca_file!r} cannot be read: {error}") from error
-    if not certificates:
-        raise ConfigurationError(f"{ca_file!r} holds no certificate", hint="it must be a PEM file")
-    return trustRootFromCertificates(certificates)
+        found: WebClient = environment.application.getServiceNamed(WebClient.name)
+    except KeyError:
+        found = WebClient(environment.reactor, environment.wall_clock)
+        found.setServiceParent(environment.application)
+    return found
 
 
-def _too_late(asked: Asked, result: Any) -> Any:
-    if not isinstance(result, Failure):
-        return result
-    raise TimeoutError(f"{asked} was not answered within {asked.timeout:g} s")
+def _redirected(asked: Asked, code: int, uri: str, location: bytes) -> Asked:
+    """What to ask for next.
+
+    Raises:
+        PipedError: the redirect is not to be followed, or cannot be.
+    """
+    target = target_of(uri, location)
+    if not asked.leaves_tls and leads_out_of_tls(uri, target):
+        raise PipedError(f"{asked} is redirected to {told_url(target)}, which would not be encrypted")
+    with_get = asked.rewrites(code, asked.method)
+    method, headers = followed(asked.method, asked.headers, uri, target, with_get=with_get)
+    body = None if with_get else asked.body
+    if body is not None and not body.can_repeat:
+        raise PipedError(f"{asked} is redirected to {told_url(target)}, and its body cannot be read twice")
+    return replace(asked, url=target, method=method, headers=headers, body=body)
 
 
-def _origin_of(url: str) -> tuple[str, str | None, int | None]:
-    parts = urlsplit(url)
-    return parts.scheme, parts.hostname, parts.port or {"http": 80, "https": 443}.get(parts.scheme)
-
-
-def _redirected(asked: Asked, code: int, url: str) -> Asked:
-    """What to ask for next. 303 is answered with GET, 302 as well if it was said so, others with the same once more."""
-    headers = dict(asked.headers)
-    if _origin_of(url) != _origin_of(asked.url):
-        headers = {name: value for name, value in headers.items() if name.lower() not in _FOR_ONE_SERVER}
-    if code == SEE_OTHER or (code == FOUND and asked.after_found_get):
-        headers = {name: value for name, value in headers.items() if not name.lower().startswith("content-")}
-        method = "HEAD" if asked.method == "HEAD" else "GET"
-        return replace(asked, url=url, method=method, headers=headers, body=None)
-    return replace(asked, url=url, headers=headers)
-
-
-async def _with_cookies(agent: Any, asked: Asked, uri: str, jar: CookieJar) -> Answer:
-    """One request with the cookies that are for it; takes those that the answer sets."""
-    headers, asking = headers_of(asked.headers), CookieRequest(uri)
-    jar.add_cookie_header(asking)
-    cookies = asking.get_header("Cookie")
-    if cookies and not headers.hasHeader("Cookie"):
-        headers.setRawHeaders("Cookie", [cookies])
-    answer = await exchange(agent, asked.method, uri, headers, asked.body, asked.max_body)
-    jar.extract_cookies(_SetCookies(answer.headers), asking)  # type: ignore[arg-type]  # it is asked for nothing else
-    return answer
-
-
-def _told(headers: Headers) -> dict[str, str]:
-    return {
-        name.decode("latin-1").lower(): b", ".join(values).decode("utf-8", "replace")
-        for name, values in headers.getAllRawHeaders()
-    }
-
-
-class _SetCookies:
-    """The headers of a response as http.cookiejar reads them."""
-
-    def __init__(self, headers: Headers) -> None:
-        self._message = Message()
-        for value in headers.getRawHeaders(b"Set-Cookie", []):
-            self._message["Set-Cookie"] = value.decode("utf-8", "replace")
-
-    def info(self) -> Message:
-        return self._message
-
-
-def _host_of(url: str) -> str:
-    """The host as http.cookiejar names it."""
-    host = urlsplit(uri_of(url)).hostname or ""
-    return host if "." in host else f"{host}.local"
-
-
-def _cookie(name: str, value: str, host: str, *, is_secure: bool) -> Cookie:
-    """A cookie for all pages of one host, until the end of the session; one for https does not leave it."""
-    return Cookie(
-        version=0,
-        name=name,
-        value=value,
-        port=None,
-        port_specified=False,
-        domain=host,
-        domain_specified=False,
-        domain_initial_dot=False,
-        path="/",
-        path_specified=True,
-        secure=is_secure,
-        expires=None,
-        discard=True,
-        comment=None,
-        comment_url=None,
-        rest={},
-    )
-
-
-def _store(jar: CookieJar, host: str, cookies: MutableMapping[str, str]) -> None:
-    """Put the cookies of a host in place of those that were sent; those of other hosts are none of its business."""
-    kept = {cookie.name: cookie.value or "" for cookie in jar if f".{host}".endswith(f".{cookie.domain.lstrip('.')}")}
-    for name in [name for name in cookies if name not in kept]:
-        del cookies[name]
-    cookies.update(kept)
+def _nothing() -> None:
+    """Who takes turns with nobody has none to end."""

@@ -11,7 +11,8 @@ from piped.config.gathering import gather_text
 from piped.ground.errors import ConfigurationError
 from piped.runtime.assembly import check
 from piped.runtime.environment import RuntimeEnvironment
-from piped.web.client import WebClientGetPage, client_of
+from piped.web.client import WebClientGetPage
+from piped.web.fetching import client_of
 
 CATALOG, _ = discover(None, None, (), built_in=["piped.web"])
 

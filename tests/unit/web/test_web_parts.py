@@ -1,0 +1,276 @@
+"""Where the parts of a response come from."""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Callable, Iterator
+from io import BytesIO, StringIO
+from typing import Any
+
+import pytest
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.task import Clock
+from twisted.python.failure import Failure
+
+from piped.ground.errors import PipedError
+from piped.runtime.environment import RuntimeEnvironment
+from piped.web.parts import parts_of
+from piped.web.streaming import BATCH
+
+
+class Threads(RuntimeEnvironment):
+    """An environment whose threads do their work when they are told to, one after the other."""
+
+    def __init__(self) -> None:
+        super().__init__(reactor=Clock())
+        self.work: deque[Callable[[], None]] = deque()
+
+    def in_thread(self, function: Callable[..., Any], *arguments: Any) -> Deferred[Any]:
+        waiting: Deferred[Any] = Deferred()
+
+        def work() -> None:
+            try:
+                result = function(*arguments)
+            except Exception:
+                result = Failure()
+            waiting.callback(result)
+
+        self.work.append(work)
+        return waiting
+
+    def do(self) -> None:
+        self.work.popleft()()
+
+
+def taken(content: Any, **options: Any) -> list[Any]:
+    """All parts of a content."""
+    parts: list[Any] = []
+
+    async def take() -> None:
+        source = await parts_of(content, RuntimeEnvironment(reactor=Clock()), **options)
+        while batch := await source.take():
+            parts.extend(batch)
+        await source.close()
+
+    run(take())
+    return parts
+
+
+def run(coroutine: Any) -> Any:
+    """What a coroutine gives that waits for nothing."""
+    ended: list[Any] = []
+    Deferred.fromCoroutine(coroutine).addBoth(ended.append)
+    [result] = ended
+    if isinstance(result, Failure):
+        result.raiseException()
+    return result
+
+
+async def numbers() -> Any:
+    yield 1
+    yield 2
+
+
+async def later() -> Any:
+    return [1, 2]
+
+
+class Lines:
+    """Something that can only be iterated over."""
+
+    def __iter__(self) -> Iterator[int]:
+        return iter((1, 2))
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        [1, 2],
+        (1, 2),
+        range(1, 3),
+        deque([1, 2]),
+        (number for number in (1, 2)),
+        Lines(),
+        lambda: [1, 2],
+        lambda: (number for number in (1, 2)),
+        numbers,
+        later,
+        lambda: succeed([1, 2]),
+    ],
+)
+def test_anything_that_can_be_gone_through_has_parts(content: Any) -> None:
+    """Collections, generators, asynchronous ones, and functions that give one, now or later."""
+    assert taken(content) == [1, 2]
+
+
+def test_what_comes_later_has_parts() -> None:
+    """An asynchronous generator, and a Deferred of a list."""
+    assert taken(numbers()) == [1, 2]
+    assert taken(succeed([1, 2])) == [1, 2]
+
+
+def test_nothing_at_all_has_no_parts() -> None:
+    """Whatever is empty ends at once."""
+    for content in ([], iter(()), BytesIO(), ""):
+        assert b"".join(part.encode() if isinstance(part, str) else part for part in taken(content)) == b""
+
+
+@pytest.mark.parametrize("content", ["text", b"bytes", bytearray(b"x"), memoryview(b"x")])
+def test_a_whole_is_one_part(content: Any) -> None:
+    """Text and bytes are not taken letter by letter."""
+    assert taken(content) == [content]
+
+
+@pytest.mark.parametrize("content", [17, None, {"a": 1}, object()])
+def test_what_has_no_parts_is_told(content: Any) -> None:
+    """The type is named, and what would be right."""
+    with pytest.raises(PipedError, match=f"{type(content).__name__} cannot be sent in parts") as caught:
+        taken(content)
+    assert "iterable" in caught.value.hint
+
+
+def test_a_file_is_read_in_pieces() -> None:
+    """Bytes and text of any length are never read as a whole, and the file is closed."""
+    for file in (BytesIO(b"x" * (BATCH + 1)), StringIO("x" * (BATCH + 1))):
+        assert [len(part) for part in taken(file)] == [BATCH, 1]
+        assert file.closed
+
+
+def test_a_file_may_be_taken_by_its_lines() -> None:
+    """Where parts are values, those of a file are its lines."""
+    assert taken(StringIO("a\nb\n"), by_lines=True) == ["a\n", "b\n"]
+
+
+def test_a_generator_is_closed_at_the_end() -> None:
+    """What it cleans up is cleaned up also when not all was taken; so is one that was never begun."""
+    closed: list[str] = []
+
+    def endless(name: str) -> Iterator[bytes]:
+        try:
+            while True:
+                yield b"x" * BATCH
+        finally:
+            closed.append(name)
+
+    class Cursor:
+        def __iter__(self) -> Iterator[bytes]:
+            return endless("inner")
+
+        def close(self) -> None:
+            closed.append("outer")
+
+    async def take_one(content: Any) -> None:
+        source = await parts_of(content, RuntimeEnvironment(reactor=Clock()))
+        assert len(await source.take()) == 1
+        await source.close()
+
+    run(take_one(endless("generator")))
+    run(take_one(Cursor()))
+    assert closed == ["generator", "inner", "outer"]
+
+
+class TestInThreads:
+    """What may block is only touched in threads."""
+
+    def begun(self, content: Any) -> tuple[Threads, Any]:
+        threads = Threads()
+        return threads, run(parts_of(content, threads))
+
+    def test_nothing_happens_in_the_reactor(self) -> None:
+        """The iterator is made, asked and closed by threads."""
+        asked: list[str] = []
+
+        class Slow:
+            def __iter__(self) -> Iterator[bytes]:
+                asked.append("iter")
+                yield b"x"
+
+            def close(self) -> None:
+                asked.append("close")
+
+        threads, source = self.begun(Slow())
+        taking = Deferred.fromCoroutine(source.take())
+        assert asked == []
+        threads.do()
+        assert asked == ["iter"]
+        Deferred.fromCoroutine(source.close())
+        assert asked == ["iter"]
+        threads.do()
+        assert asked == ["iter", "close"]
+        assert taking.result == [b"x"]
+
+    def test_parts_that_come_slowly_are_sent_as_they_come(self) -> None:
+        """A thread collects for some milliseconds only."""
+
+        def slow() -> Iterator[bytes]:
+            for part in (b"a", b"b", b"c"):
+                threads.reactor.advance(0.03)
+                yield part
+
+        threads = Threads()
+        source = run(parts_of(slow(), threads))
+        taking = Deferred.fromCoroutine(source.take())
+        threads.do()
+        assert taking.result == [b"a", b"b"]
+
+    @pytest.mark.parametrize(("part", "most"), [(b"x" * 1000, 66), ("x" * 1000, 66), (17, 1024)])
+    def test_no_more_is_collected_than_is_sent_at_once(self, part: Any, most: int) -> None:
+        """However fast a generator is, no more than some 64 KiB of it wait."""
+        threads, source = self.begun(part for _ in range(100_000))
+        taking = Deferred.fromCoroutine(source.take())
+        threads.do()
+        assert len(taking.result) == most
+
+    def test_who_closes_does_not_wait_for_a_thread_that_is_busy(self) -> None:
+        """A client that leaves while a generator blocks is not waited with: the thread closes it when it is done."""
+        closed: list[str] = []
+
+        def blocking() -> Iterator[bytes]:
+            try:
+                Deferred.fromCoroutine(source.close())
+                threads.do()
+                assert closed == []
+                yield b"x"
+                yield b"never asked for"
+            finally:
+                closed.append("closed")
+
+        threads = Threads()
+        source = run(parts_of(blocking(), threads))
+        Deferred.fromCoroutine(source.take())
+        threads.do()
+        assert closed == ["closed"]
+
+    def test_what_cannot_be_closed_later_is_told(self, caplog: pytest.LogCaptureFixture) -> None:
+        """Nobody waits for it any more, so the log has it."""
+
+        class Stubborn:
+            def __iter__(self) -> Iterator[bytes]:
+                Deferred.fromCoroutine(source.close())
+                threads.do()
+                yield b"x"
+
+            def close(self) -> None:
+                raise OSError("it is stuck")
+
+        threads = Threads()
+        source = run(parts_of(Stubborn(), threads))
+        taking = Deferred.fromCoroutine(source.take())
+        with caplog.at_level(logging.ERROR, "piped.web"):
+            threads.do()
+        assert taking.called
+        assert "it is stuck" in caplog.text
+
+    def test_a_failure_to_close_is_one_of_the_step(self) -> None:
+        """Who waits for the end is told."""
+
+        class Stubborn:
+            def __iter__(self) -> Iterator[bytes]:
+                return iter(())
+
+            def close(self) -> None:
+                raise OSError("it is stuck")
+
+        with pytest.raises(OSError, match="stuck"):
+            taken(Stubborn())
