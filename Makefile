@@ -34,7 +34,7 @@ types: $(VENV)/.dev
 unit: $(VENV)/.dev debian
 	$(BIN)/pytest
 
-bench: $(VENV)/.dev debian
+bench: $(VENV)/.bench debian
 	$(BIN)/python bench/run.py
 
 reference: $(VENV)/.dev
@@ -55,6 +55,11 @@ $(VENV)/.dev: $(BIN)/pip pyproject.toml constraints.txt
 	@$(PIP) install --quiet -c constraints.txt -e '.[dev]'
 	@touch $@ $(VENV)/.demo
 
+$(VENV)/.bench: $(VENV)/.dev
+	@echo "Installing what Piped is measured beside ..."
+	@$(PIP) install --quiet -c constraints.txt -e '.[dev,bench]'
+	@touch $@
+
 # What the tests and benchmarks start besides Python, installed when that is possible and needed.
 debian:
 	@missing=$$(grep -v '^#' debian-packages.txt | while read package; do dpkg -s $$package >/dev/null 2>&1 || echo $$package; done); \
@@ -68,7 +73,7 @@ debian:
 lock:
 	rm -rf $(VENV)-lock
 	$(PYTHON) -m venv $(VENV)-lock
-	$(VENV)-lock/bin/pip install --quiet -e '.[dev]'
+	$(VENV)-lock/bin/pip install --quiet -e '.[dev,bench]'
 	{ echo "# The versions that the tests ran with. Renew with: make lock"; \
 	  $(VENV)-lock/bin/pip freeze --exclude-editable --exclude piped; } > constraints.txt
 	rm -rf $(VENV)-lock

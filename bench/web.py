@@ -6,26 +6,22 @@ out. Times are CPU time of the server process.
 
 from __future__ import annotations
 
-import re
 import resource
 import shutil
 import socket
-import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
 
-import psutil
 from children import PIPED
+from web_load import Server, ask, connect, serving
 
 from piped.web.routing import Route
 
 #: Seconds of each round, and rounds in which the two servers take turns.
-SECONDS, ROUNDS, CLIENTS = 3, 5, 50
+SECONDS, ROUNDS = 3, 5
 IDLE, SIZE = 5000, 1 << 30
 
 BARE = """\
@@ -59,49 +55,6 @@ pipelines:
 """
 
 
-@contextmanager
-def server(*command: object, folder: str) -> Iterator[tuple[psutil.Process, int]]:
-    """A server that runs, and its port, which is put in the place of PORT."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    arguments = [str(part).replace("PORT", str(port)) for part in command]
-    with subprocess.Popen(arguments, cwd=folder, stderr=subprocess.DEVNULL) as process:
-        try:
-            deadline = time.monotonic() + 30
-            while True:
-                try:
-                    connect(port).close()
-                    break
-                except ConnectionRefusedError:
-                    if process.poll() is not None or time.monotonic() > deadline:
-                        raise SystemExit(f"{arguments} did not open its port") from None
-                    time.sleep(0.01)
-            yield psutil.Process(process.pid), port
-        finally:
-            process.terminate()
-
-
-def connect(port: int) -> socket.socket:
-    return socket.create_connection(("127.0.0.1", port), timeout=30)
-
-
-def cpu_seconds(process: psutil.Process) -> float:
-    times = process.cpu_times()
-    return times.user + times.system
-
-
-def cost_of_hello(process: psutil.Process, port: int) -> float:
-    """CPU seconds of the server for one request, while wrk asks for all that it can give."""
-    before = cpu_seconds(process)
-    command = ["wrk", "-t1", f"-c{CLIENTS}", f"-d{SECONDS}s", f"http://127.0.0.1:{port}/"]
-    told = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-    if "Non-2xx" in told or "Socket errors" in told:
-        raise SystemExit(told)
-    [requests] = re.findall(r"(\d+) requests in", told)
-    return (cpu_seconds(process) - before) / int(requests)
-
-
 def hello(folder: str) -> None:
     if shutil.which("wrk") is None:
         print("hello: left out, as wrk is not installed (apt install wrk)")
@@ -109,22 +62,22 @@ def hello(folder: str) -> None:
     Path(folder, "bare.py").write_text(BARE)
     bare_command = sys.executable, "bare.py", "PORT"
     piped_command = PIPED, "run", "-r", "epoll", "site.yaml", "-O", "web.site.port:PORT"
-    with server(*bare_command, folder=folder) as bare, server(*piped_command, folder=folder) as piped:
-        cost_of_hello(*bare), cost_of_hello(*piped)  # warm
-        pairs = [(cost_of_hello(*bare), cost_of_hello(*piped)) for _ in range(ROUNDS)]
+    with serving(*bare_command, folder=folder) as bare, serving(*piped_command, folder=folder) as piped:
+        ask(bare, "/", SECONDS), ask(piped, "/", SECONDS)  # warm
+        pairs = [(ask(bare, "/", SECONDS).cpu, ask(piped, "/", SECONDS).cpu) for _ in range(ROUNDS)]
     ratio = median(ours / theirs for theirs, ours in pairs)
     theirs, ours = (median(times) * 1e6 for times in zip(*pairs, strict=True))
     print(f"hello, two steps, epoll:   {ours:.1f} us CPU beside {theirs:.1f} us: x {ratio:.2f}  (bar: 1.15)")
 
 
-def idle_connections(process: psutil.Process, port: int) -> None:
+def idle_connections(server: Server) -> None:
     """Memory of connections that have had an answer and are kept."""
     # The first ones take what was free in the process already.
-    connections = [answered(port) for _ in range(IDLE // 5)]
-    before = process.memory_info().rss
-    connections += [answered(port) for _ in range(IDLE - len(connections))]
-    each = (process.memory_info().rss - before) / (IDLE - IDLE // 5) / 1024
-    print(f"an idle connection:        {each:.1f} KiB, of {IDLE:,}  (bar: 20)")
+    connections = [answered(server.port) for _ in range(IDLE // 5)]
+    before = server.process.memory_info().rss
+    connections += [answered(server.port) for _ in range(IDLE - len(connections))]
+    each = (server.process.memory_info().rss - before) / (IDLE - IDLE // 5) / 1024
+    print(f"  an idle connection:      {each:.1f} KiB, of {IDLE:,}  (bar: 20)")
     for connection in connections:
         connection.close()
 
@@ -137,23 +90,23 @@ def answered(port: int) -> socket.socket:
     return connection
 
 
-def large_file(process: psutil.Process, port: int, folder: str) -> None:
+def large_file(server: Server, folder: str) -> None:
     """Growth of the server while it sends a file of 1 GiB."""
     with open(Path(folder, "large.bin"), "wb") as file:
         file.truncate(SIZE)
-    before = highest = process.memory_info().rss
-    spent = cpu_seconds(process)
+    before = highest = server.process.memory_info().rss
+    spent = server.cpu_seconds()
     room, got, looked = bytearray(1 << 20), 0, 0
-    with connect(port) as connection:
+    with connect(server.port) as connection:
         connection.sendall(b"GET /files/large.bin HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
         while count := connection.recv_into(room):
             got += count
             if got - looked > 16 << 20:
-                looked, highest = got, max(highest, process.memory_info().rss)
+                looked, highest = got, max(highest, server.process.memory_info().rss)
     if got < SIZE:
         raise SystemExit("the file came in part")
-    spent = cpu_seconds(process) - spent
-    print(f"a file of 1 GiB:           {(highest - before) / 2**20:.1f} MiB more at most, {spent:.1f} s CPU")
+    spent = server.cpu_seconds() - spent
+    print(f"  a file of 1 GiB:         {(highest - before) / 2**20:.1f} MiB more at most, {spent:.1f} s CPU")
 
 
 def routes() -> None:
@@ -180,10 +133,12 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         Path(folder, "site.yaml").write_text(SITE)
         hello(folder)
-        command = PIPED, "run", "-r", "epoll", "site.yaml", "-O", "web.site.port:PORT"
-        with server(*command, folder=folder) as (process, port):
-            idle_connections(process, port)
-            large_file(process, port, folder)
+        for channel in "fast", "twisted":
+            print(f"channel {channel}:")
+            command = PIPED, "run", "site.yaml", "-O", "web.site.port:PORT", "-O", f"web.site.channel:{channel}"
+            with serving(*command, folder=folder) as server:
+                idle_connections(server)
+                large_file(server, folder)
         routes()
 
 

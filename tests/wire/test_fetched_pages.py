@@ -19,7 +19,7 @@ from web_servers import Received, certificates, response
 
 from piped.ground.batons import BatonPath
 from piped.ground.errors import ConfigurationError, PipedError, TimeoutError  # noqa: A004 - the documented name
-from piped.web.client import WebClientGetPage
+from piped.web_client.pages import WebClientGetPage
 
 
 class Pages(OnTheWire):

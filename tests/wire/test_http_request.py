@@ -24,9 +24,9 @@ from web_servers import Received, Server, certificates, response
 
 from piped.ground.batons import BatonPath
 from piped.ground.errors import PipedError, TimeoutError  # noqa: A004 - the documented name
-from piped.web.client_errors import CutOffError, ResponseError
-from piped.web.http_request import HttpRequest
-from piped.web.retrying import Retries
+from piped.web_client.errors import CutOffError, ResponseError
+from piped.web_client.http_request import HttpRequest
+from piped.web_client.retrying import Retries
 
 
 class Requests(OnTheWire):

@@ -20,7 +20,7 @@ from piped.spec.imports import import_problem
 from piped.spec.spec import Spec
 
 #: Where Piped's own processors and providers live.
-BUILT_IN: Final = ("piped.processors", "piped.providers", "piped.web")
+BUILT_IN: Final = ("piped.processors", "piped.providers", "piped.web", "piped.web_client")
 
 
 def discover(

@@ -23,6 +23,8 @@ class Channel(Connection, HTTPChannel):
     #: The second word of a request's first line, until the request is complete.
     _path: Any
     _unsent = 0
+    #: What the connection was upgraded to.
+    _upgraded: Any = None
     _peer: Any = None
     _host: Any = None
 
@@ -36,7 +38,11 @@ class Channel(Connection, HTTPChannel):
     def connectionLost(self, reason: Any = None) -> None:
         self.deadline = inf
         self._log_unfinished()
-        super().connectionLost(reason)
+        upgraded, self._upgraded = self._upgraded, None
+        if upgraded is None:
+            super().connectionLost(reason)
+        else:
+            upgraded.connectionLost(reason)
         self.site.gone(self)
 
     # Each request asks for both, and the transport asks the system for one of them.
@@ -110,6 +116,9 @@ class Channel(Connection, HTTPChannel):
             self._send100Continue()
 
     def rawDataReceived(self, data: bytes) -> None:
+        if self._upgraded is not None:  # it came with the request
+            self._upgraded.dataReceived(data)
+            return
         if not self._handlingRequest:
             self._count_body(len(data))
         super().rawDataReceived(data)
@@ -157,6 +166,14 @@ class Channel(Connection, HTTPChannel):
             self._wait()
         super().requestDone(request)
 
+    def registerProducer(self, producer: Any, streaming: bool) -> None:
+        super().registerProducer(producer, streaming)
+        if streaming and self._waitingForTransport:  # what was written before fills it
+            producer.pauseProducing()
+
+    def abortConnection(self) -> None:
+        self.transport.abortConnection()
+
     def loseConnection(self) -> None:
         self._is_closing = True
         self.deadline = self._until_sent()
@@ -182,6 +199,12 @@ class Channel(Connection, HTTPChannel):
         """Take back a request that was let go."""
         self.requests[0] = request
 
+    def _protocolUpgradeForWebsockets(self, protocol: Any) -> None:
+        # Twisted's would have the protocol in place of `connectionLost`, and the site never hear of the end.
+        self._upgraded = protocol
+        self.dataReceived = protocol.dataReceived  # type: ignore[method-assign]  # as Twisted's does
+        protocol.makeConnection(self.transport)
+
     def checkPersistence(self, request: Request, version: bytes) -> bool:
         if self.site.is_closing:
             request.setHeader(b"Connection", b"close")
@@ -195,6 +218,8 @@ class Channel(Connection, HTTPChannel):
         if not self.requests:
             self.loseConnection()
             return
+        if self._upgraded is not None:
+            self._upgraded.go_away()
         self.persistent = False
         request = self.requests[0]
         if isinstance(request, Request) and not request.startedWriting:

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Final, cast
 
 from annotated_types import Ge
+from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
 from twisted.web import http
 from twisted.web.http_headers import Headers
 
@@ -21,9 +23,12 @@ from piped import (
     did_you_mean,
     get_path,
 )
+from piped.ground.batons import getter
 from piped.web.request import Request, put_header
+from piped.web.streaming import ClientLeft, Outlet, outlet_of
 
 _MISSING: Final = object()
+_BYTES: Final = (bytes, bytearray, memoryview)
 #: The names under which `twisted.web.http` has the codes, such as NOT_FOUND.
 _CODES: Final = {name: code for name, code in vars(http).items() if type(code) is int and code in http.RESPONSES}
 #: Part of a length of time.
@@ -44,6 +49,10 @@ def request_of(baton: Any, path: str, step: Processor) -> Request:
     return cast(Request, request)
 
 
+def _unless_left(failure: Failure) -> None:
+    failure.trap(ClientLeft)
+
+
 class RequestProcessor(Processor):
     """A step that works with the request in a baton: a subclass says how in `process_request`.
 
@@ -57,15 +66,18 @@ class RequestProcessor(Processor):
     ) -> None:
         super().__init__(node_name)
         self.request_path, self.skip_if_request_stopped = request_path, skip_if_request_stopped
+        self._find_request = getter(request_path)
 
     def process(self, baton: Any) -> Any:
-        request = request_of(baton, self.request_path, self)
+        request = self._find_request(baton, None) or request_of(baton, self.request_path, self)
         if not self.skip_if_request_stopped or request.is_open:
-            self.process_request(request, baton)
+            waiting = self.process_request(request, baton)
+            if waiting is not None:
+                return waiting.addErrback(_unless_left).addCallback(lambda _: baton)
         return baton
 
-    def process_request(self, request: Request, baton: Any) -> None:
-        """What is done with the request."""
+    def process_request(self, request: Request, baton: Any) -> Deferred[None] | None:
+        """What is done with the request; may give what to wait for before the baton is passed on."""
         raise NotImplementedError(f"{type(self).__name__} has no process_request()")
 
 
@@ -78,7 +90,7 @@ class WriteWebResponse(RequestProcessor):
         content_type: such as text/plain.
         response_code: a number, or a name such as NOT_FOUND; 200 if left out.
         encoding: how text becomes bytes.
-        finish: the response is complete with this.
+        finish: the response is complete with this; else the pipeline goes on when the client takes more.
         fallback_content: what is written when there is nothing at `content_path`; nothing if left out.
 
     Example:
@@ -105,6 +117,7 @@ class WriteWebResponse(RequestProcessor):
             raise ConfigurationError("content_path and body_path mean the same", hint="remove one of them")
         self.content_path: Path = next((path for path in (content_path, body_path) if path is not None), "content")
         self.content_type = None if content_type is None else content_type.encode()
+        self._find_content = getter(self.content_path)
         self.response_code = None if response_code is None else code_of(response_code)
         self.encoding, self.finish = encoding, finish
         try:
@@ -112,8 +125,8 @@ class WriteWebResponse(RequestProcessor):
         except (LookupError, UnicodeEncodeError) as error:
             raise ConfigurationError(str(error), hint="utf8 can encode every text") from error
 
-    def process_request(self, request: Request, baton: Any) -> None:
-        content = get_path(baton, self.content_path, _MISSING)
+    def process_request(self, request: Request, baton: Any) -> Deferred[None] | None:
+        content = self._find_content(baton, _MISSING)
         body = self.fallback_content if content is _MISSING else self._encoded(content)
         if self.response_code is not None:
             request.setResponseCode(self.response_code)
@@ -122,16 +135,15 @@ class WriteWebResponse(RequestProcessor):
         if self.finish:
             request.answer(body)
         elif body:
+            outlet: Outlet = outlet_of(request)
             request.write(body)
+            return outlet.ready()
+        return None
 
     def _encoded(self, content: Any) -> bytes:
         if content is None:
             return b""
-        return (
-            bytes(content)
-            if isinstance(content, bytes | bytearray | memoryview)
-            else str(content).encode(self.encoding)
-        )
+        return bytes(content) if isinstance(content, _BYTES) else str(content).encode(self.encoding)
 
 
 def code_of(written: int | str) -> int:

@@ -8,8 +8,8 @@ from twisted.logger import LogLevel
 from twisted.python.failure import Failure
 
 from piped.ground.errors import PipedError
-from piped.runtime.logs import JSONFormatter, SignedRecord, StandardLibraryObserver, TextFormatter, told, traceback_of
 from piped.resources.intake import Ticket
+from piped.runtime.logs import JSONFormatter, SignedRecord, StandardLibraryObserver, TextFormatter, told, traceback_of
 from piped.runtime.signing import current_baton
 from piped.testing import Stage
 

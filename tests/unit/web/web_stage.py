@@ -8,12 +8,12 @@ from typing import Any
 
 from twisted.internet.address import IPv4Address
 from twisted.internet.error import ConnectionDone
-from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET
 
+from clocks import Reactor
 from piped.providers.web_provider import WebSite
 from piped.runtime.environment import RuntimeEnvironment
 from piped.web.access_log import Entry
@@ -22,13 +22,6 @@ from piped.web.options import SiteOptions
 from piped.web.path_options import PathOptions, Routing
 from piped.web.request import Request
 from piped.web.site import Site
-
-
-class Reactor(Clock):
-    """A clock that is told from other threads, too."""
-
-    def callFromThread(self, call: Callable[..., object], *arguments: Any) -> None:
-        self.callLater(0, call, *arguments)
 
 
 class Out(StringTransport):
