@@ -33,7 +33,7 @@ from piped.web.request import Request
 from piped.web.routing import Match, Route, exact_matches, parameter_of, text_segments
 from piped.web.site import Site
 from piped.web.static import StaticFiles
-from piped.web.websocket_processing import WebSocketProcessing
+from piped.web.websockets.processing import WebSocketProcessing
 
 _log = logging.getLogger("piped.web")
 

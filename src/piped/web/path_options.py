@@ -14,7 +14,7 @@ from piped.ground.units import Unit
 from piped.web.guests import networks_of
 from piped.web.redirects import Location, Redirect, unknown_parameters
 from piped.web.routing import parameter_of
-from piped.web.websocket_options import WebSocketRoute, require_wsproto
+from piped.web.websockets.options import WebSocketRoute, require_wsproto
 
 if TYPE_CHECKING:
     from piped.spec.checking import Checker

@@ -9,7 +9,7 @@ from twisted.web.http_headers import Headers
 from web_stage import parsed
 from websocket_stage import KEY, TEXT, UPGRADE, Peer
 
-from piped.web.websocket_handshake import chosen, refusal_of
+from piped.web.websockets.handshake import chosen, refusal_of
 
 
 def nothing(baton: Any) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from piped.config.gathering import gather_text
 from piped.runtime.assembly import check
-from piped.web.websocket_options import origin_of
+from piped.web.websockets.options import origin_of
 
 SITE = """\
 web:

@@ -12,7 +12,7 @@ from websocket_stage import PING, PONG, TEXT, Peer, closed, frame
 
 from piped.web.streaming import ClientLeft
 from piped.web.topics import Message
-from piped.web.websocket import WebSocket
+from piped.web.websockets.websocket import WebSocket
 
 pytestmark = pytest.mark.usefixtures("each_channel")
 

@@ -15,8 +15,8 @@ from piped.pipelines.processor import Processor
 from piped.runtime.running import Pipeline
 from piped.spec.spec import Spec
 from piped.web.topics import topics_of
-from piped.web.websocket import check_code
-from piped.web.websocket_processors import CloseWebSocket, JoinTopic, LeaveTopic, SendWebSocketMessage
+from piped.web.websockets.processors import CloseWebSocket, JoinTopic, LeaveTopic, SendWebSocketMessage
+from piped.web.websockets.websocket import check_code
 
 CATALOG, _ = discover(None, None, (), built_in=["piped.web"])
 NAMES = ["close-websocket", "join-topic", "leave-topic", "send-websocket-message"]

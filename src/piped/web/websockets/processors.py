@@ -11,7 +11,7 @@ from piped import BatonPath, ConfigurationError, OrPath, Path, PipedError, Proce
 from piped.web.streaming import ClientLeft
 from piped.web.streaming_processors import content_of, text_of
 from piped.web.topics import Message, Topics, data_of, topics_of
-from piped.web.websocket import WebSocket, check_code
+from piped.web.websockets.websocket import WebSocket, check_code
 
 
 class WebSocketProcessor(Processor):

@@ -14,11 +14,11 @@ from twisted.python.failure import Failure
 from piped import Refusal, Rejected, Ticket, told
 from piped.resources.dependency import Dependency
 from piped.web.processing import log_failure
-from piped.web.websocket import WebSocket
-from piped.web.websocket_wire import GOING_AWAY, INTERNAL_ERROR, NORMAL, POLICY_VIOLATION, Wire
+from piped.web.websockets.websocket import WebSocket
+from piped.web.websockets.wire import GOING_AWAY, INTERNAL_ERROR, NORMAL, POLICY_VIOLATION, Wire
 
 if TYPE_CHECKING:
-    from piped.web.websocket_processing import WebSocketProcessing
+    from piped.web.websockets.processing import WebSocketProcessing
 
 _log = logging.getLogger("piped.web")
 

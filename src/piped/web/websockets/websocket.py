@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 from piped import ConfigurationError
 from piped.web.request import Request
 from piped.web.topics import Message
-from piped.web.websocket_outgoing import Sent
+from piped.web.websockets.outgoing import Sent
 
 if TYPE_CHECKING:
-    from piped.web.websocket_wire import Wire
+    from piped.web.websockets.wire import Wire
 
 _log = logging.getLogger("piped.web")
 #: How long the reason of a close may be. Source: RFC 6455, 5.5.

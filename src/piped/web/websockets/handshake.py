@@ -14,7 +14,7 @@ from twisted.web.http_headers import Headers
 
 from piped.web import replies
 from piped.web.request import Request
-from piped.web.websocket_options import ANY, origin_of
+from piped.web.websockets.options import ANY, origin_of
 
 #: Source: RFC 6455, 1.3.
 _GUID: Final = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"

@@ -11,8 +11,8 @@ from twisted.python.failure import Failure
 
 from piped.web.request import Request
 from piped.web.topics import Message
-from piped.web.websocket_options import WebSocketOptions
-from piped.web.websocket_outgoing import Outgoing, Sent
+from piped.web.websockets.options import WebSocketOptions
+from piped.web.websockets.outgoing import Outgoing, Sent
 
 #: Close codes. Source: RFC 6455, 7.4.1, and the registry of IANA that it sets up.
 NORMAL: Final = 1000

@@ -16,9 +16,9 @@ from piped.web import replies, websocket_handshake
 from piped.web.methods import Answer
 from piped.web.options import SiteOptions
 from piped.web.request import Request
-from piped.web.websocket import WebSocket
-from piped.web.websocket_conversation import Conversation
-from piped.web.websocket_options import WebSocketOptions
+from piped.web.websockets.conversation import Conversation
+from piped.web.websockets.options import WebSocketOptions
+from piped.web.websockets.websocket import WebSocket
 
 _log = logging.getLogger("piped.web")
 

@@ -1,0 +1,1 @@
+"""WebSockets: each message is a baton."""
