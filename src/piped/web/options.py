@@ -96,8 +96,8 @@ class SiteOptions:
         port: where it listens, on loopback unless `interface` says otherwise.
         interface: the address that a mere port listens on; 0.0.0.0 is every IPv4 address of the machine.
         listen: a Twisted endpoint, instead of `port` and `interface`.
-        channel: what speaks HTTP/1.1 with clients: `fast`, on asyncio and llhttp, or `twisted`, which any reactor and TLS
-            need. Left out, it is the fast one wherever that can serve.
+        channel: what speaks HTTP/1.1 with clients: `fast`, on asyncio and llhttp, or `twisted`, which TLS and other
+            reactors need. Left out, it is the fast one wherever that can serve.
         http2: speak HTTP/2 with clients that can, where the site listens with TLS. Left out, it does where that is
             installed: pip install 'piped[http2]'.
         log_exceptions: level of the log line for a failed request; null logs none.
@@ -153,7 +153,7 @@ class SiteOptions:
 
     def __post_init__(self) -> None:
         if self.channel == "fast" and (self.listen or self.port).startswith(("ssl:", "tls:")):
-            raise ConfigurationError("the fast channel cannot serve TLS, which Twisted does", hint="leave `channel` out")
+            raise ConfigurationError("TLS is not for the fast channel, but for Twisted's", hint="leave `channel` out")
         if self.http2 and not is_http2_installed():
             raise ConfigurationError("HTTP/2 needs the package h2", hint="pip install 'piped[http2]'")
         if self.http2 and _NO_TLS.match(self.listen or self.port):

@@ -12,10 +12,11 @@ from twisted.web import http
 
 from piped import RuntimeEnvironment, Source
 from piped.resources.dependency import Dependency, InstanceDependency
-from piped.web import replies, websocket_handshake
+from piped.web import replies
 from piped.web.methods import Answer
 from piped.web.options import SiteOptions
 from piped.web.request import Request
+from piped.web.websockets import handshake
 from piped.web.websockets.conversation import Conversation
 from piped.web.websockets.options import WebSocketOptions
 from piped.web.websockets.websocket import WebSocket
@@ -136,21 +137,21 @@ class WebSocketProcessing:
         self.queue = Queue(source, *self._feeding)
 
     def __call__(self, request: Request) -> bool:
-        if not websocket_handshake.asks_for_websocket(request):
+        if not handshake.asks_for_websocket(request):
             if self.otherwise is not None:
                 return self.otherwise(request)
-            websocket_handshake.refuse(request, websocket_handshake.no_websocket_asked_for(request))
+            handshake.refuse(request, handshake.no_websocket_asked_for(request))
             return True
         request.answered_by = self.messages.name
         headers, options = request.requestHeaders, self.options
-        refusal = websocket_handshake.refusal_of(headers, options.origins)
+        refusal = handshake.refusal_of(headers, options.origins)
         if refusal is not None:
             _log.info("%s gets no WebSocket: %s", request, refusal.why)
-            websocket_handshake.refuse(request, refusal)
+            handshake.refuse(request, refusal)
         elif not self._is_ready:
             replies.processing_failed(request, http.SERVICE_UNAVAILABLE)
         else:
-            self._open(request, websocket_handshake.chosen(headers, options.subprotocols))
+            self._open(request, handshake.chosen(headers, options.subprotocols))
         return True
 
     @property
@@ -160,7 +161,7 @@ class WebSocketProcessing:
 
     def _open(self, request: Request, subprotocol: str | None) -> None:
         conversation = Conversation(self, WebSocket(request, subprotocol), self._call_later)
-        websocket_handshake.accept(request, subprotocol)
+        handshake.accept(request, subprotocol)
         # Not a public name: Twisted's own way from a channel to a WebSocket.
         request.channel._protocolUpgradeForWebsockets(conversation.websocket.wire)
         conversation.begin()
