@@ -103,7 +103,7 @@ class Stream:
         self._paid_until = self.deadline = self.site.now() + self.site.options.body_timeout
         request.gotLength(None if length is None else self._owed)
         # Asked for last: a body that is too large is not waited for.
-        if self.is_open and known.getRawHeaders(b"Expect", [b""])[0].lower() == b"100-continue":
+        if known.getRawHeaders(b"Expect", [b""])[0].lower() == b"100-continue":
             self.connection.send_head(self, [(b":status", b"100")])
 
     def _refusal(self, special: dict[bytes, bytes], fields: list[tuple[bytes, bytes]]) -> int:
@@ -218,9 +218,6 @@ class Stream:
     def registerProducer(self, producer: Any, streaming: bool) -> None:
         if self._producer is not None:
             raise RuntimeError(f"{producer} cannot be registered before {self._producer} is unregistered")
-        if not self.is_open:
-            producer.stopProducing()
-            return
         self._producer, self._is_streaming, self._is_paused = producer, streaming, False
         if not streaming:
             # It is asked from the line of those that have something to send, not from within itself.

@@ -403,6 +403,14 @@ def test_a_body_that_is_not_whole_is_refused() -> None:
     assert (site.responses[number].code, seen) == (400, [])
 
 
+def test_a_body_with_two_lengths_is_refused() -> None:
+    """A client that announces two lengths gets 400, even if they are the same."""
+    seen: list[Request] = []
+    lengths = [("content-length", "1"), ("content-length", "1")]
+    assert client(seen.append).get("/", *lengths, method="POST", body=b"x").code == 400
+    assert seen == []
+
+
 # Size and number
 
 
@@ -480,6 +488,36 @@ def test_a_body_that_is_too_large_is_refused(is_announced: bool) -> None:
     assert [(entry.target, entry.status) for entry in site.stage.entries] == [(b"/large", 413)]
 
 
+def test_what_still_comes_of_a_refused_body_harms_nobody() -> None:
+    """What was on its way when a body was refused is thrown away, and leaves room for other bodies."""
+    site = client(echo, max_body=10)
+    number = site.begin(method="POST", body=bytes(11))
+    site.turn()
+    for _ in range(100):
+        # Not by h2, which would wait until there is room for it.
+        site.channel.dataReceived(DataFrame(number, bytes(10_000)).serialize())
+    site.after(4)
+    for _ in range(100):
+        site.channel.dataReceived(DataFrame(number, bytes(10_000)).serialize())
+    assert not site.is_hung_up_on
+    assert site.channel._rules.inbound_flow_control_window > 500_000
+
+
+def test_a_long_body_comes_as_fast_as_it_is_read() -> None:
+    """A body of megabytes is read whole: there is always room for more of it."""
+    site = client(lambda request: request.answer(b"%d" % len(request.content.read())), max_body=3_000_000)
+    assert site.settings[SettingCodes.INITIAL_WINDOW_SIZE] > 200_000
+    number = site.begin(method="POST", body=b"")
+    left = 3_000_000
+    while left:
+        size = min(left, site.rules.local_flow_control_window(number), 16384)
+        assert size > 0
+        site.rules.send_data(number, bytes(size), end_stream=size == left)
+        site.turn()
+        left -= size
+    assert site.responses[number].body == b"3000000"
+
+
 def test_who_sends_the_rest_of_a_refused_body_is_not_told_to_stop() -> None:
     """A client that has sent its whole body soon after it was refused needs no error."""
     site = client(ok, max_body=10)
@@ -512,8 +550,11 @@ def test_who_waits_for_an_answer_is_not_hurried() -> None:
     """No limit for senders counts while a pipeline works for them."""
     site = client(nothing, header_timeout=1, body_timeout=1, keep_alive_timeout=1, send_timeout=1)
     site.get()
+    number = site.begin(method="POST", body=b"x")
+    site.rules.send_data(number, b"", end_stream=True)
+    site.turn()
     site.after(100)
-    assert not site.is_hung_up_on
+    assert (site.is_hung_up_on, len(site.channel.streams)) == (False, 2)
 
 
 def test_headers_that_come_slowly_end_the_connection() -> None:
@@ -533,7 +574,7 @@ def test_headers_that_come_slowly_end_the_connection() -> None:
 def test_a_body_that_drips_is_refused(size: int, code: int) -> None:
     """A body has to come with `min_rate` bytes a second on average, and not be silent for `body_timeout`."""
     site = client(ok, body_timeout=5, min_rate=10)
-    number = site.begin(method="POST", body=b"x")
+    number = site.begin(method="POST", body=b"x" if size else b"")
     for _ in range(29):
         if size and site.responses[number].headers == {}:
             site.rules.send_data(number, size * b"x")
@@ -543,6 +584,26 @@ def test_a_body_that_drips_is_refused(size: int, code: int) -> None:
         site.turn()
     assert (site.responses[number].code, site.is_hung_up_on) == (code, False)
     assert [entry.status for entry in site.stage.entries] == [code]
+
+
+def test_a_body_that_was_fast_may_not_fall_silent() -> None:
+    """Whoever has sent much may be silent for `body_timeout`, and no longer."""
+    site = client(ok, body_timeout=5, min_rate=10)
+    number = site.begin(method="POST", body=bytes(900))
+    site.after(4)
+    assert site.responses[number].headers == {}
+    site.after(3)
+    assert site.responses[number].code == 408
+
+
+def test_who_is_hung_up_on_and_does_not_go_is_cut() -> None:
+    """A connection ends soon after it was hung up on, also when the client does not close it."""
+    site = client(ok)
+    site.channel.dataReceived(DataFrame(5, b"of no request").serialize())
+    assert (site.is_hung_up_on, site.transport.disconnected) == (True, False)
+    for _ in range(4):
+        site.stage.reactor.advance(1)
+    assert site.transport.disconnected
 
 
 # Windows
@@ -630,6 +691,7 @@ def test_a_wide_window_does_not_make_memory_grow() -> None:
     made: list[Producer] = []
     site = client(producing(made))
     site.channel.pauseProducing()
+    assert site.transport.producer is site.channel, "the transport says when it is full"
     assert site.transport.producerState == "paused", "and it is not listened to"
     site.begin()
     site.channel.dataReceived(site.rules.data_to_send())
@@ -641,6 +703,34 @@ def test_a_wide_window_does_not_make_memory_grow() -> None:
     site.channel.resumeProducing()
     assert 10**9 - made[0].left <= 3 * BUFFER
     assert site.transport.producerState == "paused"
+
+
+def test_a_full_connection_does_not_hold_up_what_has_no_body() -> None:
+    """When the window of the connection is full, what needs none goes on; when it is opened, so does the rest."""
+    kept: list[Request] = []
+    site = client(kept.append, window=100_000)
+    site.takes_back = False
+    long, short = site.begin("/long"), site.begin("/short")
+    site.turn()
+    kept[0].answer(bytes(70_000))
+    kept[1].answer(b"")
+    site.turn(site.take())
+    assert (len(site.responses[long].body), site.responses[short].is_whole) == (65535, True)
+    site.rules.increment_flow_control_window(100_000)
+    site.turn()
+    assert site.responses[long].is_whole
+
+
+def test_who_begins_to_produce_behind_much_waits() -> None:
+    """A producer that registers when more waits than is good is asked to wait at once."""
+    kept: list[Request] = []
+    site = client(kept.append, window=10)
+    site.takes_back = False
+    site.get()
+    kept[0].write(bytes(BUFFER + 20))
+    producer = Producer(kept[0])
+    kept[0].registerProducer(producer, True)
+    assert producer.is_paused
 
 
 def test_producers_that_are_asked_each_time_are_asked() -> None:
@@ -717,15 +807,16 @@ def test_a_response_that_nobody_takes_is_given_up() -> None:
 
 
 def test_who_takes_nothing_at_all_is_hung_up_on() -> None:
-    """A client that opens no window for any response is told so after `send_timeout`, and its requests are lost."""
+    """A client that opens no window is told so after `send_timeout`, however much waits, and its requests are lost."""
     kept: list[Request] = []
-    site = client(kept.append, window=0, send_timeout=5, min_rate=100)
+    site = client(kept.append, window=0, send_timeout=5, min_rate=BUFFER)
     site.get()
-    kept[0].write(1000 * b"x")
+    kept[0].write(100 * BUFFER * b"x")
     site.take()
-    site.after(14)
+    site.after(5)
     assert not site.is_hung_up_on
     site.after(3)
+    assert (site.goodbye, site.is_hung_up_on) == (CALM, True)
     assert (kept[0].channel, site.channel.streams) == (None, {})
 
 
@@ -746,8 +837,26 @@ def test_who_reads_again_may_go_on() -> None:
     site = client(ok, send_timeout=5)
     site.channel.pauseProducing()
     site.channel.resumeProducing()
+    assert site.transport.producerState == "producing"
     site.after(20)
     assert site.get().code == 200
+
+
+def test_a_response_that_waited_once_may_go_on_for_long() -> None:
+    """A stream of events that was slow for a moment is not cut when it goes on later."""
+    kept: list[Request] = []
+    site = client(kept.append, window=10, send_timeout=5)
+    site.takes_back = False
+    response = site.get()
+    kept[0].write(20 * b"x")
+    site.turn(site.take())
+    site.rules.acknowledge_received_data(10, 1)
+    site.turn()
+    site.after(1000)
+    site.rules.acknowledge_received_data(10, 1)
+    kept[0].write(10 * b"y")
+    site.turn()
+    assert (response.body[20:], response.reset) == (10 * b"y", None)
 
 
 # Floods
@@ -796,25 +905,25 @@ def test_what_is_taken_back_at_once_is_never_begun() -> None:
 @pytest.mark.parametrize(
     "frame",
     [
-        PingFrame(0, b"12345678"),
-        SettingsFrame(0, {3: 100}),
-        PriorityFrame(101, depends_on=1),
-        DataFrame(1, b""),
-        DataFrame(1, b"", flags=["PADDED"], pad_length=100),
+        PingFrame(0, b"12345678").serialize(),
+        SettingsFrame(0, {3: 100}).serialize(),
+        PriorityFrame(101, depends_on=1).serialize(),
+        DataFrame(1, b"").serialize(),
+        DataFrame(1, b"", flags=["PADDED"], pad_length=100).serialize(),
+        b"\0\0\1\x77\0\0\0\0\0x",
     ],
-    ids=["ping", "settings", "priority", "empty", "padding"],
+    ids=["ping", "settings", "priority", "empty", "padding", "unknown"],
 )
-def test_frames_that_serve_for_nothing_are_limited(frame: Any) -> None:
+def test_frames_that_serve_for_nothing_are_limited(frame: bytes) -> None:
     """Who sends frames that cost time and serve for nothing is hung up on; who sends some of them is not."""
     site = client(nothing)
     site.begin(method="POST", body=b"x")
     site.turn()
-    flood = frame.serialize()
     for _ in range(USELESS[0] - 20):
-        site.channel.dataReceived(flood)
+        site.channel.dataReceived(frame)
     assert not site.is_hung_up_on
     for _ in range(40):
-        site.channel.dataReceived(flood)
+        site.channel.dataReceived(frame)
     assert site.is_hung_up_on
     assert site.transport.value().endswith(b"\0\0\0\x0b"), "ENHANCE_YOUR_CALM"
 
@@ -823,10 +932,13 @@ def test_a_frame_that_serves_makes_up_for_one_that_does_not() -> None:
     """A client that measures the line with each part of a body is not taken for an attacker."""
     site = client(echo, max_body=10_000)
     number = site.begin(method="POST", body=b"x")
-    for _ in range(3 * USELESS[0]):
+    for _ in range(USELESS[0] + 100):
         site.rules.ping(b"12345678")
         site.rules.send_data(number, b"x")
         site.turn()
+    for _ in range(USELESS[0] + 100):
+        site.channel.dataReceived(PriorityFrame(999_999, depends_on=1).serialize())
+        site.get()
     assert not site.is_hung_up_on
 
 
@@ -861,6 +973,18 @@ def test_a_request_that_is_taken_back_is_lost() -> None:
     told = [(entry.target, entry.status, entry.version) for entry in site.stage.entries]
     assert told == [(b"/first", 499, b"HTTP/2.0"), (b"/second", 200, b"HTTP/2.0")]
     assert not site.channel.streams
+
+
+def test_a_request_has_one_line_only() -> None:
+    """A response that was written to its end has its line; that its client did not take it all adds none."""
+    kept: list[Request] = []
+    site = client(kept.append, window=1)
+    site.takes_back = False
+    site.get()
+    kept[0].answer(b"long")
+    site.rules.reset_stream(1)
+    site.turn(site.take())
+    assert [entry.status for entry in site.stage.entries] == [200]
 
 
 @pytest.mark.parametrize("says_so", [True, False])

@@ -77,7 +77,10 @@ async def later() -> Any:
 
 
 class Lines:
-    """Something that can only be iterated over."""
+    """Something that can be iterated over, and called for another purpose."""
+
+    def __call__(self) -> None:
+        raise AssertionError("it was called")
 
     def __iter__(self) -> Iterator[int]:
         return iter((1, 2))
@@ -225,14 +228,15 @@ class TestInThreads:
     def test_who_closes_does_not_wait_for_a_thread_that_is_busy(self) -> None:
         """A client that leaves while a generator blocks is not waited with: the thread closes it when it is done."""
         closed: list[str] = []
+        closing: list[Deferred[None]] = []
 
         def blocking() -> Iterator[bytes]:
             try:
-                Deferred.fromCoroutine(source.close())
+                closing.append(Deferred.fromCoroutine(source.close()))
                 threads.do()
-                assert closed == []
                 yield b"x"
-                yield b"never asked for"
+                closed.append("asked again")
+                yield b"x"
             finally:
                 closed.append("closed")
 
@@ -241,6 +245,7 @@ class TestInThreads:
         Deferred.fromCoroutine(source.take())
         threads.do()
         assert closed == ["closed"]
+        assert [each.result for each in closing] == [None]
 
     def test_what_cannot_be_closed_later_is_told(self, caplog: pytest.LogCaptureFixture) -> None:
         """Nobody waits for it any more, so the log has it."""

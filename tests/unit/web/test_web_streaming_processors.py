@@ -55,6 +55,18 @@ def unchunked(body: bytes) -> bytes:
     return whole
 
 
+class After(WriteWebResponse):
+    """A step that keeps what comes to it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.batons: list[Any] = []
+
+    def process(self, baton: Any) -> Any:
+        self.batons.append(baton)
+        return baton
+
+
 def streamed(content: Any, method: str = "GET", *headers: str, **options: Any) -> Steps:
     """A client that was answered with `stream-web-response`."""
     steps = Steps(StreamWebResponse(**options), content=content)
@@ -106,6 +118,12 @@ class TestStreamWebResponse:
 
     def test_head_is_sent_the_head(self) -> None:
         """Nothing is generated for HEAD, and files are closed."""
+
+        async def never() -> Any:
+            raise AssertionError("it was generated")
+            yield
+
+        assert streamed(never(), "HEAD").response[0] == 200
         file = BytesIO(b"x" * 100)
         code, headers, body = streamed(file, "HEAD", content_type="text/plain").response
         assert (code, headers["content-type"], body) == (200, "text/plain", b"")
@@ -155,6 +173,25 @@ class TestStreamWebResponse:
         assert steps.is_hung_up_on
         assert "out of order" in caplog.text
 
+    def test_nobody_can_mend_a_response_that_has_failed(self) -> None:
+        """What handles the failure cannot end it as if it were whole."""
+
+        async def parts() -> Any:
+            yield "begun"
+            raise ValueError("out of order")
+
+        class Mended(StreamWebResponse):
+            async def process(self, baton: Any) -> Any:
+                try:
+                    return await super().process(baton)
+                except ValueError:
+                    return baton
+
+        steps = Steps(Mended(), WriteWebResponse(content_path="none"), content=parts())
+        steps.get()
+        assert steps.transport.value().endswith(b"5\r\nbegun\r\n")
+        assert steps.is_hung_up_on
+
     def test_a_failure_before_the_begin_is_answered(self, caplog: pytest.LogCaptureFixture) -> None:
         """As long as nothing was sent the client can be told."""
         assert streamed(failing("never sent")).response[0] == 500
@@ -182,21 +219,14 @@ class TestStreamWebResponse:
             finally:
                 closed.append("closed")
 
-        after: list[Any] = []
-
-        class After(WriteWebResponse):
-            def process(self, baton: Any) -> Any:
-                after.append(baton)
-                return baton
-
-        steps = Steps(StreamWebResponse(), After(), content=endless())
+        steps = Steps(StreamWebResponse(), after := After(), content=endless())
         steps.get("/", method=method)
         assert steps.web.source.running == 1
         assert closed == []
         steps.leave()
         assert closed == ["closed"]
         assert steps.web.source.running == 0
-        assert len(after) == (0 if method == "GET" else 1), "GET is cancelled, others go on"
+        assert len(after.batons) == (0 if method == "GET" else 1), "GET is cancelled, others go on"
         assert caplog.messages == []
 
     def test_it_has_all_the_time_that_it_needs(self) -> None:
@@ -243,12 +273,13 @@ class TestWriteInSteps:
     @pytest.mark.parametrize("method", ["GET", "POST"])
     def test_a_client_that_leaves_does_no_harm(self, method: str, caplog: pytest.LogCaptureFixture) -> None:
         """What waits ends: a GET is cancelled, others go on."""
-        steps = Steps(WriteWebResponse(finish=False), content="part")
+        steps = Steps(WriteWebResponse(finish=False), after := After(), content="part")
         steps.site.before_head = lambda *_: steps.stop_taking()
         steps.get("/", method=method)
         assert steps.web.source.running == 1
         steps.leave()
         assert steps.web.source.running == 0
+        assert len(after.batons) == (0 if method == "GET" else 1)
         assert caplog.messages == []
 
 
