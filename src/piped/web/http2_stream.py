@@ -107,7 +107,7 @@ class Stream:
             self.connection.send_head(self, [(b":status", b"100")])
 
     def _refusal(self, special: dict[bytes, bytes], fields: list[tuple[bytes, bytes]]) -> int:
-        """The code that refuses a head, 0 for a right one; what h2 refuses by itself does not come here.
+        """The code that refuses a head, 0 for a right one; most of what is wrong h2 has refused already.
 
         Source: RFC 9113, 8.2 and 8.3; RFC 9110, 5.6.2 and 8.6.
         """

@@ -713,6 +713,7 @@ def test_a_full_connection_does_not_hold_up_what_has_no_body() -> None:
     long, short = site.begin("/long"), site.begin("/short")
     site.turn()
     kept[0].answer(bytes(70_000))
+    site.turn(site.take())
     kept[1].answer(b"")
     site.turn(site.take())
     assert (len(site.responses[long].body), site.responses[short].is_whole) == (65535, True)
