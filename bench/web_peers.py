@@ -20,6 +20,7 @@ import http.client
 import json
 import random
 import resource
+import shutil
 import sys
 import tempfile
 from collections.abc import Callable
@@ -150,6 +151,8 @@ def _spread(rounds: list[Cost], others: list[Cost]) -> tuple[float, float, float
 
 def main() -> None:
     options = arguments()
+    if shutil.which("wrk") is None:
+        raise SystemExit("wrk is not installed (apt install wrk)")
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))  # a file for each connection, here and in the servers
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
