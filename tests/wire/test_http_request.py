@@ -255,6 +255,31 @@ class Trouble(Requests):
         found = await self.response(server.url(), json=1, retries=Retries(2, wait=0.01, repeatable=True))
         assert (found.body, len(server.requests)) == (b"there", 2)
 
+    async def test_nothing_is_repeated_against_what_is_said(self) -> None:
+        """A kept connection that is lost is tried anew with GET, also without retries; not with `repeatable: false`."""
+        for repeatable, sends in ((None, 3), (False, 2)):
+            answers: list[bytes | None] = [response(), None, response()]
+            server = self.server(lambda received, left=answers: left.pop(0))
+            options = {"url": server.url(), "retries": Retries(0, repeatable=repeatable)}
+            await self.start(**options)
+            asking = self.start(**options)
+            if sends == 2:
+                with pytest.raises(CutOffError):
+                    await asking
+            else:
+                await asking
+            assert (len(server.requests), server.connections) == (sends, sends - 1)
+
+    async def test_the_page_of_a_busy_or_failing_server_may_be_longer(self) -> None:
+        """max_body is for what is asked for, and not for what a redirect, a 503 or a 404 says beside it."""
+        page = b"x" * 300
+        left = [response(page, code=503), response(page, "Location: /there", code=302), response(b"there")]
+        server = self.server(lambda received: left.pop(0))
+        assert (await self.response(server.url(), max_body=100, retries=Retries(1, wait=0))).body == b"there"
+        failing = self.server({"/": response(page, code=404)})
+        with pytest.raises(ResponseError, match="404 Told: xxx"):
+            await self.response(failing.url(), max_body=100)
+
     async def test_a_try_that_hangs_is_given_up(self) -> None:
         """With attempt_timeout the next try comes in time."""
         is_first = [True]

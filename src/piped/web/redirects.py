@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 _MARKS: Final = "%!$&'()*+,;=:@/?#[]~"
 _PARAMETER: Final = re.compile(r"\{([A-Za-z_]\w*)\}")
 _SCHEMES: Final = ("http", "https")
+#: A name, or an address with colons; no scheme and no port.
+_HOST: Final = re.compile(r"[a-z0-9_-]+(\.[a-z0-9_-]+)*|[0-9a-f.]*:[0-9a-f.]*:[0-9a-f:.]*")
 _CODES: Final = (301, 302, 303, 307, 308)
 
 
@@ -190,6 +192,9 @@ class RedirectWebResponse(RequestProcessor):
         if self.code not in _CODES:
             raise ConfigurationError(f"{code!r} sends nobody anywhere", hint="write 301, 302, 303, 307 or 308")
         self.location_path, self.hosts = location_path, frozenset(host.lower() for host in hosts or ())
+        for host in self.hosts:
+            if not _HOST.fullmatch(host):
+                raise ConfigurationError(f"{host!r} is no host", hint="write one such as shop.example, on any port")
         try:
             self._url = None if location is None else url_of(location)
         except ValueError as error:

@@ -9,12 +9,61 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 from urllib.parse import quote, urlencode, urlsplit
 
-from piped import BatonPath, ConfigurationError, Path, PipedError
-from piped.web_client.exchange import uri_of
-from piped.web_client.known import is_fixed, known
+from piped import BatonPath, ConfigurationError, Path, PipedError, Seconds, get_path
+from piped.pipelines.input_output import is_awaitable
+from piped.web_client.exchange import headers_of, uri_of
 from piped.web_client.outgoing import InThread, Outgoing, Whole, outgoing
 
+_MISSING: Final = object()
 _METHOD: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+
+
+async def known(baton: Any, option: Any) -> Any:
+    """What an option stands for: the baton's value for a `!path`, what a function gives, what a Deferred has.
+
+    Raises:
+        PipedError: the baton has nothing at a path.
+    """
+    if isinstance(option, BatonPath):
+        value = get_path(baton, option, _MISSING)
+        if value is _MISSING:
+            raise PipedError(f"the baton has nothing at {str(option)!r}")
+    elif type(option) is dict:
+        return {name: await known(baton, member) for name, member in option.items()}
+    elif type(option) is list:
+        return [await known(baton, member) for member in option]
+    else:
+        value = option
+    if callable(value):
+        value = value()
+    return await value if is_awaitable(value) else value
+
+
+async def seconds_of(baton: Any, option: Any) -> Seconds:
+    """How long an option for a time says; 0 for nothing.
+
+    Raises:
+        PipedError: what the baton has is no number.
+    """
+    value = await known(baton, option)
+    try:
+        return max(float(value or 0), 0.0)
+    except (TypeError, ValueError) as error:
+        raise PipedError(f"{value!r} is no number of seconds") from error
+
+
+def is_fixed(option: Any) -> bool:
+    """Whether an option is the same for every baton.
+
+    Example:
+        >>> is_fixed(["a", {"b": 1}]), is_fixed({"a": [BatonPath("b")]})
+        (True, False)
+    """
+    if type(option) is dict:
+        return all(map(is_fixed, option.values()))
+    if type(option) is list:
+        return all(map(is_fixed, option))
+    return not (isinstance(option, BatonPath) or callable(option) or is_awaitable(option))
 
 
 def either(name: str, value: Any, path: Path | None) -> Any:
@@ -48,11 +97,17 @@ def check_written(written: Mapping[str, Any]) -> None:
         raise ConfigurationError("a password without a user", hint="add `user`")
     if type(method) is str and not _METHOD.fullmatch(method):
         raise ConfigurationError(f"{method!r} is no method", hint="such as GET or POST")
-    if is_fixed(url):
-        try:
-            uri_of(_joined(url))
-        except PipedError as error:
-            raise ConfigurationError(error.msg, hint=error.hint) from error
+    try:
+        if is_fixed(url):
+            uri_of(_joined(url, url))
+        if type(written["headers"]) is dict:
+            headers_of(written["headers"])
+        if type(written["user"]) is str:
+            _authorization({"user": written["user"]})
+        if is_fixed(written["json"]):
+            _as_json(written["json"])
+    except PipedError as error:
+        raise ConfigurationError(error.msg, hint=error.hint) from error
 
 
 async def request_of(written: Mapping[str, Any], baton: Any, in_thread: InThread) -> dict[str, Any]:
@@ -65,10 +120,10 @@ async def request_of(written: Mapping[str, Any], baton: Any, in_thread: InThread
     given = {name: await known(baton, each) for name, each in written.items() if each is not None}
     kind, body = await _body(given, in_thread)
     headers = {"user-agent": "Piped", "content-type": kind, "authorization": _authorization(given)}
-    own = given.get("headers") or {}
+    own = {str(name): value for name, value in mapping_in(given, "headers").items()}
     lower = {name.lower() for name in own}
     return {
-        "url": _with_params(_joined(given["url"]), given.get("params")),
+        "url": _with_params(_joined(given["url"], written["url"]), mapping_in(given, "params")),
         "method": str(given.get("method") or ("GET" if body is None else "POST")).upper(),
         "headers": {name: value for name, value in headers.items() if name not in lower} | own,
         "body": body,
@@ -78,35 +133,57 @@ async def request_of(written: Mapping[str, Any], baton: Any, in_thread: InThread
 async def _body(given: Mapping[str, Any], in_thread: InThread) -> tuple[str | None, Outgoing | None]:
     """The body, with its content type."""
     if "json" in given:
-        text = json.dumps(given["json"], ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-        return "application/json", Whole(text.encode())
+        return "application/json", Whole(_as_json(given["json"]))
     if "form" in given:
-        return "application/x-www-form-urlencoded", Whole(_encoded(given["form"]).encode())
+        return "application/x-www-form-urlencoded", Whole(_encoded(mapping_in(given, "form")).encode())
     return None, await outgoing(given.get("body"), in_thread)
 
 
-def _joined(url: Any) -> str:
+def _as_json(value: Any) -> bytes:
+    try:
+        return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+    except (TypeError, ValueError, RecursionError) as error:  # also text that is none
+        raise PipedError(f"what stands for `json` cannot be sent as JSON: {error}") from error
+
+
+def mapping_in(given: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    """The mapping that an option stands for, an empty one for nothing.
+
+    Raises:
+        PipedError: it is something else.
+    """
+    value = given.get(name)
+    if isinstance(value, Mapping):
+        return value
+    if value is None:
+        return {}
+    raise PipedError(f"{name} must be a mapping, not {type(value).__name__}")  # the value may be a secret
+
+
+def _joined(url: Any, written: Any) -> str:
     if not isinstance(url, list | tuple):
         return str(url)
     if not url:
         raise PipedError("'' is no URL of a page: it has no parts")
-    first, *segments = map(str, url)
-    return "/".join([first.rstrip("/"), *map(_segment, segments)])
+    own = written if type(written) is list else [None] * len(url)
+    # Whoever writes '' wants a slash; in a baton it is no name, and without one all things are asked for, not one.
+    segments = [_segment(part, may_be_empty=type(as_) is str) for part, as_ in zip(url[1:], own[1:], strict=True)]
+    return "/".join([str(url[0]).rstrip("/"), *segments])
 
 
-def _segment(text: str) -> str:
-    """A text as one segment of a path, whoever has chosen it.
+def _segment(part: Any, *, may_be_empty: bool) -> str:
+    """A value as one segment of a path, whoever has chosen it.
 
     Raises:
         PipedError: it would lead elsewhere.
     """
-    if text in (".", ".."):
-        raise PipedError(f"{text!r} is no segment of a URL: it leads elsewhere")
-    return quote(text, safe="")
+    if part is None or part in (".", "..") or (part == "" and not may_be_empty):
+        raise PipedError(f"{part!r} is no segment of a URL: it leads elsewhere")
+    return quote(str(part), safe="")
 
 
-def _with_params(url: str, params: Mapping[str, Any] | None) -> str:
-    query = _encoded(params or {})
+def _with_params(url: str, params: Mapping[str, Any]) -> str:
+    query = _encoded(params)
     if not query:
         return url
     before, hash_, fragment = url.partition("#")
@@ -117,10 +194,12 @@ def _encoded(fields: Mapping[str, Any]) -> str:
     return urlencode(list(_pairs(fields)), quote_via=quote)
 
 
-def _pairs(fields: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+def _pairs(fields: Mapping[str, Any]) -> Iterator[tuple[str, str | bytes]]:
     for name, value in fields.items():
         for one in value if isinstance(value, list | tuple) else [value]:
-            if one is not None:
+            if isinstance(one, bytes):
+                yield name, one
+            elif one is not None:
                 yield name, str(one).lower() if isinstance(one, bool) else str(one)
 
 
@@ -129,7 +208,7 @@ def _authorization(given: Mapping[str, Any]) -> str | None:
         return f"Bearer {given['bearer']}"
     if given.get("user") is None:
         return None
-    if ":" in given["user"]:
+    if ":" in str(given["user"]):
         raise PipedError("the name of a user has no colon", hint="the password is an option of its own")
     # Source: RFC 7617, section 2.
     pair = f"{given['user']}:{given.get('password') or ''}"

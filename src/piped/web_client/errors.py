@@ -13,7 +13,10 @@ from twisted.web._newclient import RequestGenerationFailed
 
 from piped import PipedError
 
-_CREDENTIALS: Final = re.compile(r"//[^/?#]*@")
+#: Also those with a slash that is not encoded: then what seems to be the port of a host is no number.
+_CREDENTIALS: Final = re.compile(r"//[^/?#]*@|//[^/?#@]*:(?!\d*(?:[/?#]|$)).*@")
+#: The query, and what stands behind it or in its place.
+_HIDDEN: Final = re.compile(r"([?#]).*", re.DOTALL)
 
 
 class CutOffError(PipedError):
@@ -39,8 +42,7 @@ def told_url(url: str) -> str:
         >>> told_url("https://ada:secret@example.org/a?key=17")
         'https://…@example.org/a?…'
     """
-    path, mark, _ = _CREDENTIALS.sub("//…@", url).partition("?")
-    return f"{path}?…" if mark else path
+    return _HIDDEN.sub(r"\1…", _CREDENTIALS.sub("//…@", url))
 
 
 def named(what: str, error: Exception) -> Exception:

@@ -18,6 +18,8 @@ from piped.web_client.receiving import PACKINGS, Body
 _PRINTED: Final = re.compile(r"[!-~]+")
 #: What may stand in a URL as it is: its own marks, and what is encoded already.
 _AS_IT_IS: Final = "%!$&'()*+,;=:@/?[]~"
+#: A host, which may be an address in brackets, and a port.
+_HOST: Final = re.compile(r"(?:\[[^\]]*\]|[^:\[\]]*)(?::\d*)?")
 #: What follows from the body, whatever is written.
 _OF_THE_BODY: Final = ("content-length", "transfer-encoding")
 
@@ -45,11 +47,13 @@ def uri_of(url: str) -> str:
     """
     try:
         parts = urlsplit(url.strip())
-        host, _ = parts.hostname, parts.port
-        if parts.scheme not in ("http", "https") or not host:
+        if parts.scheme not in ("http", "https") or not parts.hostname:
             raise ValueError("it must begin with http:// or https:// and a host")
         if parts.username is not None:
             raise ValueError("a name and a password belong in the header authorization")
+        if not _HOST.fullmatch(parts.netloc):
+            raise ValueError("what stands behind its host is no port")
+        _ = parts.port  # raises for one that is too high
         netloc = parts.netloc.encode("idna").decode()
         if not _PRINTED.fullmatch(netloc):
             raise ValueError("its host has a sign that no host has")
@@ -59,12 +63,19 @@ def uri_of(url: str) -> str:
 
 
 def headers_of(written: Mapping[str, Any]) -> Headers:
-    """The headers of a request: a list is several of one name, null none, other values are made text."""
+    """The headers of a request: a list is several of one name, null none, other values are made text.
+
+    Raises:
+        PipedError: a name is none that a header can have.
+    """
     headers = Headers()
     for name, value in written.items():
         if name.lower() not in _OF_THE_BODY and value is not None:
-            values = value if isinstance(value, list) else [value]
-            headers.setRawHeaders(name, [one if isinstance(one, bytes) else str(one) for one in values])
+            values = value if isinstance(value, list | tuple) else [value]
+            try:
+                headers.setRawHeaders(name, [one if isinstance(one, bytes) else str(one) for one in values])
+            except ValueError as error:
+                raise PipedError(f"{name!r} is no name of a header") from error
     return headers
 
 

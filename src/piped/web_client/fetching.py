@@ -27,7 +27,7 @@ from piped.web_client.connections import Endpoints, Trust, Turns, policy_for, po
 from piped.web_client.cookie_jar import Jar
 from piped.web_client.errors import told_url
 from piped.web_client.exchange import Answer, exchange, headers_of, uri_of
-from piped.web_client.outgoing import Outgoing
+from piped.web_client.outgoing import Outgoing, Whole
 from piped.web_client.redirecting import REDIRECTS, Rewrites, as_told, followed, leads_out_of_tls, origin_of, target_of
 from piped.web_client.retrying import Retries, retry_after_of
 
@@ -164,7 +164,7 @@ class WebClient(Service):
         wait = self._wait(trial, answer.code, answer.headers)
         if wait is None:
             return None, await receive(answer)
-        await answer.body.beginning(_MOST_UNWANTED)
+        await self._within(seconds, asked, answer.body.beginning(_MOST_UNWANTED))
         return wait, None
 
     def _wait(self, trial: _Trial, outcome: int | Exception, headers: Headers | None = None) -> Seconds | None:
@@ -199,12 +199,12 @@ class WebClient(Service):
         return answer
 
     async def _ask(self, asked: Asked, agent: Any, uri: str, jar: Jar) -> Answer:
-        headers = headers_of(asked.headers)
+        headers, body = headers_of(asked.headers), asked.body
         jar.add_to(headers, uri)
+        if body is None and asked.retries.repeatable is False:
+            body = Whole(b"")  # Twisted asks again on its own, when a kept connection is lost, only without any body
         end_turn = await asked.turns.take(origin_of(uri)) if asked.turns is not None else _nothing
-        return await exchange(
-            agent, self._reactor, asked.method, uri, headers, asked.body, asked.max_body, on_end=end_turn
-        )
+        return await exchange(agent, self._reactor, asked.method, uri, headers, body, asked.max_body, on_end=end_turn)
 
 
 @dataclass(frozen=True)
@@ -232,7 +232,10 @@ def _redirected(asked: Asked, code: int, uri: str, location: bytes) -> Asked:
     Raises:
         PipedError: the redirect is not to be followed, or cannot be.
     """
-    target = target_of(uri, location)
+    try:
+        target = uri_of(target_of(uri, location))
+    except PipedError as error:
+        raise PipedError(f"{asked} is redirected: {error.msg}") from error
     if not asked.leaves_tls and leads_out_of_tls(uri, target):
         raise PipedError(f"{asked} is redirected to {told_url(target)}, which would not be encrypted")
     with_get = asked.rewrites(code, asked.method)

@@ -2,24 +2,38 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from functools import partial
+from os import PathLike
+from os.path import expanduser
 from typing import Annotated, Any, Final, Literal
 
-from annotated_types import Ge, Le
+from annotated_types import Ge, Gt, Le
 
-from piped import Bytes, ConfigurationError, OrPath, Path, Seconds
-from piped.web_client.asking import check_written, either, request_of
-from piped.web_client.connections import expanded
+from piped import (
+    Bytes,
+    ConfigurationError,
+    Count,
+    OrPath,
+    Path,
+    PipedError,
+    Processor,
+    RuntimeEnvironment,
+    Seconds,
+)
+from piped.web_client.asking import check_written, either, known, request_of, seconds_of
+from piped.web_client.connections import Trust, Turns, expanded
 from piped.web_client.errors import ResponseError, told_url
 from piped.web_client.exchange import Answer
-from piped.web_client.fetching import Asked
-from piped.web_client.known import known
-from piped.web_client.reaching import ReachingProcessor
+from piped.web_client.fetching import Asked, client_of
 from piped.web_client.receiving import Body
+from piped.web_client.redirecting import as_browsers
 from piped.web_client.responses import Response, ResponseHeaders
+from piped.web_client.retrying import Retries, Times
 from piped.web_client.saving import save
 
+_log = logging.getLogger("piped.web")
 #: Bytes of the body of a failure that are kept.
 _MOST_OF_A_FAILURE: Final = 64 * 1024
 _MOST_IN_MEMORY: Final = 10 * 1024 * 1024
@@ -27,7 +41,68 @@ Failing = Annotated[int, Ge(200), Le(599)] | Literal["3xx", "4xx", "5xx"]
 Output = Literal["response", "body", "text", "json", "status"]
 
 
-class HttpRequest(ReachingProcessor):
+class _Reaching(Processor):
+    """A step that reaches another web server: in what time, how often, through redirects, and whom it trusts.
+
+    Args:
+        timeout: for everything together, retries too; 0 for any time. If the body is saved or streamed, for the
+            beginning of the answer, and then for each part of the body.
+        connect_timeout: for a connection, all addresses of the server together.
+        attempt_timeout: for each try, if there are several; 0 for no other than `timeout`.
+        retries: how often to try again what has failed, or when and how.
+        max_redirects: how many are followed; with 0 a redirect is the answer. POST becomes GET with 301, 302 and 303,
+            as in browsers. Cookies and the header authorization stay with the server that they are for, other headers
+            go along. https does not lead to http.
+        max_connections_per_host: how many requests of this step to one server run at a time; others wait.
+        verify: check the certificate of the server. Without that anybody can be the server.
+        ca_file: certificates (PEM), one of which must vouch for the server, instead of those of the system.
+        cert_file: a certificate to show to the server (PEM), with those between it and its authority.
+        key_file: its key (PEM), if it is not in the same file.
+    """
+
+    def __init__(
+        self,
+        timeout: OrPath[Seconds] = 30,
+        connect_timeout: Annotated[Seconds, Gt(0)] = 10,
+        attempt_timeout: Seconds = 0,
+        retries: Times | Retries = 0,
+        max_redirects: Times = 10,
+        max_connections_per_host: Count = 20,
+        verify: bool = True,
+        ca_file: str | None = None,
+        cert_file: str | None = None,
+        key_file: str | None = None,
+        node_name: str | None = None,
+    ) -> None:
+        super().__init__(node_name)
+        if key_file is not None and cert_file is None:
+            raise ConfigurationError("a key_file without its certificate", hint="add `cert_file`")
+        if ca_file is not None and not verify:
+            raise ConfigurationError("ca_file is of no use with verify: false", hint="remove `verify`")
+        self.timeout = timeout
+        #: What is the same for every request.
+        self.fixed: dict[str, Any] = {
+            "connect_timeout": connect_timeout,
+            "attempt_timeout": attempt_timeout,
+            "retries": retries if isinstance(retries, Retries) else Retries(retries),
+            "follow_redirect": max_redirects > 0,
+            "redirect_limit": max_redirects,
+            "rewrites": as_browsers,
+            "leaves_tls": False,
+            "turns": Turns(max_connections_per_host),
+        }
+        self.trust = Trust(expanded(ca_file), expanded(cert_file), expanded(key_file), verify)
+
+    def configure(self, runtime_environment: RuntimeEnvironment) -> None:
+        self.in_thread = runtime_environment.in_thread
+        self.client = client_of(runtime_environment)
+        self.client.trust(self.trust)
+        if not self.trust.verify:
+            place = f"{self.label} at {self.where}" if self.where is not None else self.label
+            _log.warning("%s checks no certificates (verify: false): anybody can be its server", place)
+
+
+class HttpRequest(_Reaching):
     """Ask a web server, and put what it answers into the baton.
 
     A `!path` may stand for a value of these options, or anywhere inside of one. The result has `status`, `reason`,
@@ -123,8 +198,8 @@ class HttpRequest(ReachingProcessor):
         self._max_body = _MOST_IN_MEMORY if max_body is None and self._is_kept else max_body
 
     async def process(self, baton: Any) -> Any:
-        timeout = float(await known(baton, self.timeout))
-        file = None if self._save_to is None else expanded(str(await known(baton, self._save_to)))
+        timeout = await seconds_of(baton, self.timeout)
+        file = None if self._save_to is None else _file_name(await known(baton, self._save_to))
         request = await request_of(self._written, baton, self.in_thread)
         how = {"timeout": timeout, "is_patient": not self._is_kept, "max_body": self._max_body, **self.fixed}
         asked, receive = Asked(**request, **how), partial(self._received, timeout or None, file)
@@ -177,3 +252,16 @@ def _check_output(output: str, stream: bool, save_to: Any) -> None:
         raise ConfigurationError(f"output: {output} needs the body in memory", hint="remove stream and save_to")
     if save_to is not None and output == "body":
         raise ConfigurationError("the body that is saved is not there", hint="remove output: body")
+    if save_to == "":
+        raise ConfigurationError("save_to is empty", hint="name a file")
+
+
+def _file_name(value: Any) -> str:
+    """The file that a value of the baton names, `~` expanded.
+
+    Raises:
+        PipedError: it names none.
+    """
+    if not isinstance(value, str | PathLike) or not str(value):
+        raise PipedError(f"save_to must be the name of a file, not {value!r}")
+    return expanduser(value)

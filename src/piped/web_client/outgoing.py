@@ -6,6 +6,7 @@ import io
 import os
 import reprlib
 from collections.abc import Callable
+from threading import Lock
 from typing import Any, Final, Protocol
 
 from twisted.internet.defer import Deferred, succeed
@@ -100,6 +101,8 @@ class FromFile:
     def __init__(self, file: Any, in_thread: InThread, start: int | None, length: int | None) -> None:
         self._file, self._in_thread, self._start, self._length = file, in_thread, start, length
         self.can_repeat = start is not None
+        # The one who sent it before may still read when it is sent again.
+        self._lock = Lock()
 
     def producer(self) -> Any:
         return _FromFile(self._read, UNKNOWN_LENGTH if self._length is None else self._length)
@@ -108,9 +111,10 @@ class FromFile:
         return self._in_thread(self._read_at, position)
 
     def _read_at(self, position: int) -> bytes:
-        if self._start is not None:
-            self._file.seek(self._start + position)
-        data = self._file.read(_PART)
+        with self._lock:
+            if self._start is not None:
+                self._file.seek(self._start + position)
+            data = self._file.read(_PART)
         return data.encode() if isinstance(data, str) else data
 
 

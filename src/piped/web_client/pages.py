@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import partial
 from typing import Annotated, Any
 
@@ -10,11 +9,11 @@ from annotated_types import Ge
 from twisted.web.error import Error, PageRedirect
 
 from piped import BatonPath, Bytes, OrPath, Path, Processor, RuntimeEnvironment, Seconds
+from piped.web_client.asking import known, mapping_in, seconds_of
 from piped.web_client.connections import Trust, expanded
 from piped.web_client.errors import told_url
 from piped.web_client.exchange import Answer
 from piped.web_client.fetching import Asked, client_of
-from piped.web_client.known import known
 from piped.web_client.outgoing import outgoing
 from piped.web_client.receiving import Body
 from piped.web_client.redirecting import REDIRECTS, as_told, as_told_or_found
@@ -22,17 +21,6 @@ from piped.web_client.responses import ResponseHeaders
 
 _URL = BatonPath("url")
 Redirects = Annotated[int, Ge(0)]
-
-
-@dataclass(frozen=True)
-class Page:
-    """What a server has answered; the names of the headers are in small letters, `url` is where it was found."""
-
-    url: str
-    code: int
-    phrase: bytes
-    headers: dict[str, str]
-    body: bytes | Body
 
 
 class WebClientGetPage(Processor):
@@ -109,14 +97,13 @@ class WebClientGetPage(Processor):
             "method": method,
             "headers": headers,
             "agent": agent,
-            "timeout": timeout,
             "cookies": cookies,
             "follow_redirect": follow_redirect,
             "redirect_limit": redirect_limit,
             "after_found_get": after_found_get,
             "postdata": postdata,
         }
-        self.output_path, self.response_path = output_path, response_path
+        self.output_path, self.response_path, self._timeout = output_path, response_path, timeout
         self._max_body, self._stream, self._trust = max_body, stream, Trust(expanded(ca_file))
 
     def configure(self, runtime_environment: RuntimeEnvironment) -> None:
@@ -125,18 +112,22 @@ class WebClientGetPage(Processor):
         self._client.trust(self._trust)
 
     async def process(self, baton: Any) -> Any:
+        timeout = await seconds_of(baton, self._timeout)
         options = {name: await known(baton, option) for name, option in self._options.items()}
-        asked = await self._asked(options)
-        page = await self._client.fetch(asked, self._trust, partial(self._page, asked.timeout or None))
+        asked = await self._asked(options, timeout)
+        answer, body = await self._client.fetch(asked, self._trust, partial(self._received, timeout or None))
         if self.response_path is not None:
-            response = {"code": page.code, "headers": page.headers, "url": page.url}
-            baton = self.get_resulting_baton(baton, self.response_path, response)
-        if isinstance(page.body, bytes) and not 200 <= page.code < 300:
-            raise _error(page, page.body)
-        return self.get_resulting_baton(baton, self.output_path, page.body)
+            told = dict(ResponseHeaders(answer.headers))
+            baton = self.get_resulting_baton(
+                baton, self.response_path, {"code": answer.code, "headers": told, "url": answer.url}
+            )
+        if isinstance(body, bytes) and not 200 <= answer.code < 300:
+            raise _error(answer, body)
+        return self.get_resulting_baton(baton, self.output_path, body)
 
-    async def _asked(self, options: dict[str, Any]) -> Asked:
-        url, headers, cookies = options["url"], dict(options["headers"] or {}), options["cookies"]
+    async def _asked(self, options: dict[str, Any], timeout: Seconds) -> Asked:
+        url, headers = options["url"], dict(mapping_in(options, "headers"))
+        cookies: Any = mapping_in(options, "cookies")
         if isinstance(url, list | tuple):
             url = "/".join(map(str, url))
         if options["agent"] is not None and "user-agent" not in map(str.lower, headers):
@@ -146,26 +137,25 @@ class WebClientGetPage(Processor):
             method=str(options["method"]).upper(),
             headers=headers,
             body=await outgoing(options["postdata"], self._in_thread),
-            cookies={} if cookies is None else cookies,
-            timeout=max(float(options["timeout"] or 0), 0),
+            cookies=cookies,
+            timeout=timeout,
             follow_redirect=bool(options["follow_redirect"]),
             redirect_limit=max(int(options["redirect_limit"]), 0),
             rewrites=as_told_or_found if options["after_found_get"] else as_told,
             max_body=self._max_body,
         )
 
-    async def _page(self, patience: Seconds | None, answer: Answer) -> Page:
-        told = dict(ResponseHeaders(answer.headers))
+    async def _received(self, patience: Seconds | None, answer: Answer) -> tuple[Answer, bytes | Body]:
         if self._stream and 200 <= answer.code < 300:
             answer.body.patience = patience
-            return Page(answer.url, answer.code, answer.phrase, told, answer.body)
-        return Page(answer.url, answer.code, answer.phrase, told, await answer.body.read())
+            return answer, answer.body
+        return answer, await answer.body.read()
 
 
-def _error(page: Page, body: bytes) -> Error:
-    location = page.headers.get("location")
-    error = Error(page.code, page.phrase, body)
-    if page.code in REDIRECTS and location:
-        error = PageRedirect(page.code, page.phrase, body, location.encode())
-    error.add_note(f"from {told_url(page.url)}")
+def _error(answer: Answer, body: bytes) -> Error:
+    location = answer.headers.getRawHeaders(b"Location")
+    error = Error(answer.code, answer.phrase, body)
+    if answer.code in REDIRECTS and location:
+        error = PageRedirect(answer.code, answer.phrase, body, location[0])
+    error.add_note(f"from {told_url(answer.url)}")
     return error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import zlib
 from collections.abc import Callable, Iterator
 from typing import Any, Final
@@ -104,13 +105,15 @@ class Body:
         return b"".join([part async for part in self])
 
     async def beginning(self, most: int) -> bytes:
-        """So many bytes at most; what follows is not wanted, and if it is much the connection is closed."""
+        """So many bytes at most, or what came; the rest is not wanted, and if it is much the connection is closed."""
+        self._limit = None  # `most` is the bound
         begun = bytearray()
-        async for part in self:
-            begun += part
-            if len(begun) > most:
-                await self.aclose()
-                break
+        with contextlib.suppress(PipedError):  # the code of the answer counts, and not how well this follows it
+            async for part in self:
+                begun += part
+                if len(begun) > most:
+                    await self.aclose()
+                    break
         return bytes(begun[:most])
 
     async def aclose(self) -> None:

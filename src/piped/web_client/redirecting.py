@@ -60,7 +60,11 @@ def target_of(url: str, location: bytes) -> str:
         >>> target_of("http://example.org/a/b", b"../c?d#e")
         'http://example.org/c?d#e'
     """
-    return urljoin(url, location.decode("utf-8", "replace"))
+    written = location.decode("utf-8", "replace")
+    try:
+        return urljoin(url, written)
+    except ValueError:  # such as a bracket that is not closed; whoever wants to ask for it is told
+        return written
 
 
 def followed(

@@ -228,11 +228,12 @@ class TestRedirectWebResponse:
             ("/\t/evil.example", "/%09/evil.example"),
             ("https://shop.example/next", "https://shop.example/next"),
             ("https://SHOP.example:8443/", "https://SHOP.example:8443/"),
+            ("https://[::1]/", "https://[::1]/"),
         ],
     )
     def test_a_place_of_the_baton_is_taken(self, found: str, location: str) -> None:
         """A path leads to this site whatever stands in it; a host that is named may be gone to."""
-        options = {"location_path": "next", "hosts": ["Shop.Example"]}
+        options = {"location_path": "next", "hosts": ["Shop.Example", "::1"]}
         assert self.response({"next": found}, **options)[1]["location"] == location
 
     @pytest.mark.parametrize(
@@ -283,10 +284,16 @@ class TestRedirectWebResponse:
             ("{location: 'https:shop.example'}", "is neither a path"),
             ("{location: /, code: 200}", "200 sends nobody anywhere"),
             ("{location: /, code: SEE_OTTER}", "did you mean 'SEE_OTHER'"),
+            (
+                "{location_path: next, hosts: ['shop.example:8443']}",
+                "'shop.example:8443' is no host – write one",
+            ),
+            ("{location_path: next, hosts: ['https://shop.example']}", "'https://shop.example' is no host"),
+            ("{location_path: next, hosts: ['*.shop.example']}", "'*.shop.example' is no host"),
         ],
     )
     def test_mistakes_are_told_at_the_start(self, options: str, told: str) -> None:
-        """A place that is none and a code that sends nobody anywhere are mistakes of the configuration."""
+        """A place that is none, a code that sends nobody anywhere, and a host that nothing could ever lead to."""
         text = f"pipelines: {{main: [{{redirect-web-response: {options}}}]}}"
         problems = check(gather_text(text, "site.yml", environ={}), {}).problems
         assert [told in str(problem) for problem in problems] == [True]

@@ -14,7 +14,7 @@ from twisted.internet.defer import Deferred, execute, succeed
 
 from piped.ground.batons import BatonPath
 from piped.ground.errors import PipedError
-from piped.web_client.asking import request_of
+from piped.web_client.asking import request_of, seconds_of
 
 
 def asked(baton: Any = None, **written: Any) -> dict[str, Any]:
@@ -33,11 +33,46 @@ def test_a_segment_stays_one(segments: list[str]) -> None:
     assert [unquote(each) for each in parts.path.split("/")] == ["", "api", *segments]
 
 
-@pytest.mark.parametrize("segment", [".", ".."])
+@pytest.mark.parametrize("segment", [".", "..", "", None])
 def test_a_segment_that_leads_elsewhere_is_refused(segment: str) -> None:
-    """Servers and proxies take it for a way up, also where it is encoded."""
-    with pytest.raises(PipedError, match="it leads elsewhere"):
-        asked({"s": segment}, url=["https://x/api", BatonPath("s")])
+    """Servers and proxies take it for a way up, also where it is encoded; or for all things instead of one."""
+    for url in (["https://x/api", BatonPath("s")], BatonPath("whole")):
+        with pytest.raises(PipedError, match="it leads elsewhere"):
+            asked({"s": segment, "whole": ["https://x/api", segment]}, url=url)
+
+
+def test_a_slash_at_the_end_can_be_written() -> None:
+    """Some servers want one, behind what is in the baton, too."""
+    assert asked({"id": 7}, url=["https://x/api", BatonPath("id"), ""])["url"] == "https://x/api/7/"
+
+
+@pytest.mark.parametrize("name", ["params", "form", "headers"])
+def test_what_has_names_is_a_mapping(name: str) -> None:
+    """What the baton has instead is told without showing it: it may be secret."""
+    with pytest.raises(PipedError, match=f"{name} must be a mapping, not str$"):
+        asked({"v": "secret"}, **{name: BatonPath("v")})
+
+
+def test_values_need_not_be_text() -> None:
+    """Numbers, bytes, truth and several values are sent as they would be written."""
+    found = asked(params={"n": 1, "b": b"a b", "t": True, "l": (1, None, 2)}, user=17, headers={5: 6})
+    assert found["url"] == "http://x/?n=1&b=a%20b&t=true&l=1&l=2"
+    assert found["headers"]["authorization"] == "Basic MTc6"
+    assert found["headers"]["5"] == 6
+
+
+def test_what_json_cannot_hold_is_told() -> None:
+    """With what it is."""
+    with pytest.raises(PipedError, match="cannot be sent as JSON: Object of type bytes is not JSON serializable"):
+        asked(json={"a": b"x"})
+
+
+def test_how_long_something_may_take() -> None:
+    """A number, also as text; nothing is any time."""
+    found = [result_of(Deferred.fromCoroutine(seconds_of({"t": t}, BatonPath("t")))) for t in (2, "1.5", None, "", -3)]
+    assert found == [2, 1.5, 0, 0, 0]
+    with pytest.raises(PipedError, match="'soon' is no number of seconds"):
+        result_of(Deferred.fromCoroutine(seconds_of({}, "soon")))
 
 
 @given(st.dictionaries(st.text(), st.lists(st.text())))
@@ -57,7 +92,7 @@ def test_the_method_follows_from_the_body() -> None:
     assert asked(method="put", body="x")["method"] == "PUT"
     assert asked({"n": None}, json=BatonPath("n"))["method"] == "POST"
     assert asked({"n": None}, body=BatonPath("n"))["method"] == "GET"
-    with pytest.raises(ValueError, match="not JSON compliant"):
+    with pytest.raises(PipedError, match="not JSON compliant"):
         asked(json=float("nan"))
 
 

@@ -68,6 +68,16 @@ def test_a_password_in_a_url_is_not_told() -> None:
     assert "'http://…@x/a' is no URL of a page: " in caught.value.msg
 
 
+@pytest.mark.parametrize("url", ["http://name:pass/word@x/a", "http://name:p#word@x/a", "ftp://name:p?word@x/@a"])
+def test_a_password_that_is_not_encoded_is_not_told_either(url: str) -> None:
+    """Where a host seems to have a port that is none, it was the beginning of a password."""
+    with pytest.raises(PipedError) as caught:
+        uri_of(url)
+    assert "pass" not in str(caught.value)
+    assert "word" not in str(caught.value)
+    assert caught.value.__cause__ is None or "pass" not in str(caught.value.__cause__)
+
+
 @given(st.text())
 def test_no_url_can_smuggle_anything(text: str) -> None:
     """Whatever stands in a path or a query, one line of printable signs is sent."""
@@ -77,8 +87,11 @@ def test_no_url_can_smuggle_anything(text: str) -> None:
 
 def test_headers_are_written_as_lists_or_values() -> None:
     """A list is a header for each of its members; what counts the body is left to the body."""
-    headers = headers_of({"x-a": [1, "b", b"c"], "X-B": 2, "Content-Length": 5, "transfer-encoding": "chunked"})
-    assert dict(headers.getAllRawHeaders()) == {b"X-A": [b"1", b"b", b"c"], b"X-B": [b"2"]}
+    written = {"x-a": [1, "b", b"c"], "X-B": 2, "x-c": (3, 4), "Content-Length": 5, "transfer-encoding": "chunked"}
+    sent = dict(headers_of(written).getAllRawHeaders())
+    assert sent == {b"X-A": [b"1", b"b", b"c"], b"X-B": [b"2"], b"X-C": [b"3", b"4"]}
+    with pytest.raises(PipedError, match=r"'a\\nb' is no name of a header"):
+        headers_of({"a\nb": 1})
     assert b"\n" not in headers_of({"x": "a\r\nb: c"}).getRawHeaders(b"x", [])[0]
 
 

@@ -27,9 +27,11 @@ class Servers:
     def __init__(self, answers: Iterable[Any]) -> None:
         self.answers = list(answers)
         self.asked: list[tuple[str, str, Headers]] = []
+        self.producers: list[Any] = []
 
     def request(self, method: bytes, uri: bytes, headers: Headers, producer: Any) -> Any:
         self.asked.append((method.decode(), uri.decode(), headers))
+        self.producers.append(producer)
         answer = self.answers.pop(0)
         if isinstance(answer, Exception):
             return fail(answer)
@@ -116,6 +118,24 @@ def test_patience_is_for_the_beginning() -> None:
         result_of(asked)
 
 
+def test_what_nobody_wants_does_not_keep_anybody() -> None:
+    """A busy server that does not end its page is given up in time, also where the wanted body may take long."""
+    client = Client(Response(503), Whole(200, b"there"))
+    asked = client.ask(timeout=5, is_patient=True, retries=Retries(1, wait=2))
+    client.reactor.advance(5)
+    client.reactor.advance(1)
+    assert result_of(asked) == (200, b"there")
+
+
+def test_who_is_told_that_nothing_is_repeatable_repeats_nothing() -> None:
+    """Twisted sends a request without a body once more by itself; one with a body, which is empty here, it does not."""
+    for repeatable, sends in ((None, None), (False, 0)):
+        client = Client(Whole())
+        result_of(client.ask(retries=Retries(0, repeatable=repeatable)))
+        [producer] = client.servers.producers
+        assert (producer and producer.length) == sends
+
+
 def test_who_cancels_is_not_asked_again_for() -> None:
     """Neither while a server is asked, nor while a retry is waited for."""
     for answer in (Deferred[Any](), Whole(503)):
@@ -151,6 +171,30 @@ def test_a_body_that_cannot_be_read_twice_is_sent_once() -> None:
         result_of(client.ask(method="PUT", body=body))
     client = Client(Whole(303, location="/there"), Whole(200, b"x"))
     assert result_of(client.ask(method="PUT", body=body)) == (200, b"x")
+
+
+@pytest.mark.parametrize(
+    ("location", "why"),
+    [
+        ("http://y:99999/", "'http://y:99999/' is no URL of a page: Port out of range"),
+        ("http://[::1", "'http://[::1' is no URL of a page: "),
+        ("ftp://y/a#token=secret", "'ftp://y/a#…' is no URL of a page: it must begin with http"),
+        ("http://ada:secret@y/", "'http://…@y/' is no URL of a page: a name and a password"),
+    ],
+)
+def test_a_redirect_to_nowhere_is_told(location: str, why: str) -> None:
+    """With what was asked for, where it leads, and no secret."""
+    client = Client(Whole(302, location=location))
+    with pytest.raises(PipedError) as caught:
+        result_of(client.ask())
+    assert caught.value.msg.startswith(f"GET http://x/?… is redirected: {why}")
+
+
+def test_a_host_is_the_same_however_it_is_written() -> None:
+    """A redirect within one server keeps what is for that server, also where its name is no ASCII."""
+    client = Client(Whole(302, location="http://bücher.example/there"), Whole())
+    result_of(client.ask(url="http://bücher.example/", headers={"authorization": "a"}))
+    assert client.servers.asked[1][2].getRawHeaders("authorization") == ["a"]
 
 
 def test_a_turn_lasts_until_the_body_has_ended() -> None:

@@ -5,9 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from client_stage import result_of
+from twisted.internet.defer import Deferred
 
 from piped.catalog.discovery import discover
 from piped.config.gathering import gather_text
+from piped.ground.batons import BatonPath
+from piped.ground.errors import PipedError
 from piped.runtime.assembly import check
 from piped.runtime.environment import RuntimeEnvironment
 from piped.web_client.fetching import client_of
@@ -48,6 +52,11 @@ def test_options_may_be_written_or_lie_in_the_baton(options: str) -> None:
         ("{url: [ftp://x, a]}", "'ftp://x/a' is no URL of a page"),
         ("{url: [http://x, ..]}", "it leads elsewhere"),
         ("{url: []}", "no parts"),
+        ("{url: [http://x, null]}", "None is no segment of a URL"),
+        ("{url: http://x/, headers: {a b: !path c}}", "'a b' is no name of a header"),
+        ("{url: http://x/, json: {share: .nan}}", "what stands for `json` cannot be sent as JSON: Out of range float"),
+        ("{url: http://x/, user: 'a:b'}", "the name of a user has no colon – the password is an option of its own"),
+        ("{url: http://x/, save_to: ''}", "save_to is empty – name a file"),
         ("{url: http://ada:secret@x/}", "'http://…@x/' is no URL of a page: a name and a password"),
         ("{url: http://x/, url_path: u}", "url and url_path mean the same – remove one of them"),
         ("{url: http://x/, json: 1, body_path: b}", "json and body exclude each other – a request has one body"),
@@ -71,6 +80,15 @@ def test_a_wrong_option_is_told_before_anything_runs(options: str, message: str)
     [problem] = problems_with(options)
     assert problem.startswith("site.yml:1:")
     assert message in problem
+
+
+@pytest.mark.parametrize("name", [None, "", 17])
+def test_a_file_has_a_name(name: Any) -> None:
+    """What is no name does not become one."""
+    step = HttpRequest(url="http://x/", save_to=BatonPath("name"))
+    step.configure(RuntimeEnvironment())
+    with pytest.raises(PipedError, match=f"save_to must be the name of a file, not {name!r}"):
+        result_of(Deferred.fromCoroutine(step.process({"name": name})))
 
 
 def test_steps_share_their_connections() -> None:

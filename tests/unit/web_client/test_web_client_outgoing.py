@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Callable
 from pathlib import Path
+from threading import Event, Thread
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ from twisted.internet.testing import StringTransport
 from twisted.web.iweb import UNKNOWN_LENGTH
 
 from piped.web.bodies import Upload
-from piped.web_client.outgoing import Outgoing, outgoing
+from piped.web_client.outgoing import FromFile, Outgoing, outgoing
 
 
 def body_of(value: Any) -> Outgoing:
@@ -81,6 +82,38 @@ def test_a_file_that_cannot_be_read_fails() -> None:
 
     with pytest.raises(OSError, match="the disk is gone"):
         sent(body_of(Broken()))
+
+
+def test_who_still_reads_does_not_mix_up_the_parts() -> None:
+    """A thread may read for a try that was given up while another one reads for the next try."""
+
+    class File:
+        is_reading, may_go_on, position = Event(), Event(), 0
+
+        def seek(self, position: int) -> None:
+            self.position = position
+
+        def read(self, size: int) -> bytes:
+            self.is_reading.set()
+            self.may_go_on.wait(20)
+            return b"%d" % self.position
+
+    file, found = File(), dict[int, bytes]()
+    body = FromFile(file, execute, 0, 20)
+
+    def read(position: int) -> Thread:
+        thread = Thread(target=lambda: found.update({position: result_of(body._read(position))}))
+        thread.start()
+        return thread
+
+    first = read(0)
+    assert file.is_reading.wait(20)
+    second = read(10)
+    second.join(0.05)  # it waits, or has moved the place where the first one reads
+    file.may_go_on.set()
+    first.join()
+    second.join()
+    assert found == {0: b"0", 10: b"10"}
 
 
 def test_a_part_that_comes_too_late_is_not_sent() -> None:

@@ -5,10 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from client_stage import result_of
+from twisted.internet.defer import Deferred
 
 from piped.catalog.discovery import discover
 from piped.config.gathering import gather_text
-from piped.ground.errors import ConfigurationError
+from piped.ground.batons import BatonPath
+from piped.ground.errors import ConfigurationError, PipedError
 from piped.runtime.assembly import check
 from piped.runtime.environment import RuntimeEnvironment
 from piped.web_client.fetching import client_of
@@ -83,3 +86,12 @@ def test_every_step_of_the_web_says_what_it_does(name: str) -> None:
         indented = "\n".join(f"    {line}" for line in example.splitlines())
         gathered = gather_text(f"pipelines:\n  main:\n{indented}\n", "site.yml", environ={})
         assert [str(problem) for problem in check(gathered, {}).problems] == []
+
+
+@pytest.mark.parametrize("name", ["headers", "cookies"])
+def test_what_has_names_is_a_mapping(name: str) -> None:
+    """What the baton has instead is told without showing it: it may be secret."""
+    step = WebClientGetPage(**{"url": "http://x/", name: BatonPath("v")})
+    step.configure(RuntimeEnvironment())
+    with pytest.raises(PipedError, match=f"{name} must be a mapping, not str$"):
+        result_of(Deferred.fromCoroutine(step.process({"v": "secret"})))

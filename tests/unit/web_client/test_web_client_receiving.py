@@ -204,3 +204,23 @@ def test_the_beginning_of_a_body() -> None:
         if not is_left:
             response.deliver()
         assert result_of(beginning) == b"x" * 10
+
+
+@pytest.mark.parametrize("reason", [ResponseDone(), ResponseFailed([Failure(ConnectionDone())])])
+@pytest.mark.parametrize(("limit", "packing", "begun"), [(3, "", b"half"), (None, "gzip", b"")])
+def test_a_beginning_is_what_came(reason: Exception, limit: int | None, packing: str, begun: bytes) -> None:
+    """Neither `max_body`, nor that it is cut or badly packed, keeps the code of an answer from being told."""
+    response, body, _ = received(limit=limit, packing=packing)
+    beginning = Deferred.fromCoroutine(body.beginning(10))
+    response.deliver(b"half", reason=reason)
+    assert result_of(beginning) == begun
+
+
+def test_who_cancels_a_beginning_is_not_answered() -> None:
+    """That nobody waits any more is not taken for an end."""
+    response, body, _ = received()
+    beginning = Deferred.fromCoroutine(body.beginning(10))
+    beginning.cancel()
+    with pytest.raises(CancelledError):
+        result_of(beginning)
+    assert response.transport.disconnecting
