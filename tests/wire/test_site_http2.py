@@ -5,6 +5,7 @@ import re
 import socket
 import ssl
 import subprocess
+import time
 from contextlib import suppress
 from urllib.parse import urlsplit
 
@@ -14,7 +15,7 @@ from h2 import events
 from h2.config import H2Configuration
 from h2.connection import H2Connection
 from h2.exceptions import ProtocolError
-from hyperframe.frame import PingFrame
+from hyperframe.frame import GoAwayFrame, PingFrame
 from web_servers import certificates
 
 SITE = """\
@@ -82,6 +83,7 @@ class Client:
         self.rules = H2Connection(H2Configuration(client_side=True, header_encoding="utf-8"))
         self.rules.initiate_connection()
         self.codes, self.goodbye = {}, None
+        self.resets, self.received = set(), 0
         self.is_over = False
 
     def ask(self, target):
@@ -107,6 +109,10 @@ class Client:
         for event in self.rules.receive_data(data):
             if isinstance(event, events.ResponseReceived):
                 self.codes[event.stream_id] = dict(event.headers)[":status"]
+            elif isinstance(event, events.DataReceived):
+                self.received += len(event.data)
+            elif isinstance(event, events.StreamReset):
+                self.resets.add(event.stream_id)
             elif isinstance(event, events.ConnectionTerminated):
                 self.goodbye = int(event.error_code)
 
@@ -174,7 +180,7 @@ def is_socket(path):
 
 
 def test_who_opens_no_window_costs_neither_memory_nor_time(site):
-    """Clients that ask for much, and take nothing of it, are cut after a while, and cost little until then."""
+    """Clients that ask for much, and take nothing of it, are given up after a while, and cost little until then."""
     url, before = site.url(""), sockets_of(site)
     memory, spent = memory_of(site), time_of(site)
     clients = [Client(url) for _ in range(5)]
@@ -184,7 +190,8 @@ def test_who_opens_no_window_costs_neither_memory_nor_time(site):
             client.ask("/files/large.bin")
         client.send()
     for client in clients:
-        client.take_all()
+        client.take_until(lambda client=client: len(client.resets) == 20)
+        client.connection.close()
     wait_until(lambda: sockets_of(site) == before)
     assert memory_of(site) - memory < 30_000_000, "100 responses of 40 MB"
     assert time_of(site) - spent < 3
@@ -202,6 +209,21 @@ def test_who_opens_a_wide_window_and_reads_nothing_costs_no_memory(site):
     wait_until(lambda: sockets_of(site) == before + 1)
     wait_until(lambda: sockets_of(site) == before, timeout=60)
     assert memory_of(site) - memory < 30_000_000, "20 responses of 40 MB"
+    client.connection.close()
+
+
+def test_who_reads_slowly_is_heard_all_the_same(site):
+    """While a client takes a large response as slowly as it likes, what else it asks for is not left for later."""
+    client = Client(site.url(""))
+    client.rules.update_settings({4: 2**31 - 1})
+    client.rules.increment_flow_control_window(2**31 - 1 - 65535)
+    client.ask("/files/large.bin")
+    client.send()
+    client.take_until(lambda: client.received > 100_000)
+    other = client.ask("/")
+    client.send()
+    client.take_until(lambda: other in client.codes)
+    assert client.received < LARGE / 2
     client.connection.close()
 
 
@@ -245,6 +267,28 @@ def test_a_client_that_leaves_cancels_its_request(site):
     client.take_until(lambda: other in client.codes)
     assert '"status": 499' in site.wait_for('"path": "/waiting"')
     client.connection.close()
+
+
+def test_who_is_hung_up_on_need_not_wait_for_it(site):
+    """A connection that has ended is closed at once and in peace: nobody has to cut it off."""
+    url = site.url("")
+    clients = [Client(url) for _ in range(3)]
+    began = time.monotonic()
+    for client in clients:
+        client.rules.close_connection()
+        client.send()
+        client.take_all()
+    assert time.monotonic() - began < 2, "seconds, after which it would be cut off"
+
+
+def test_who_says_goodbye_is_answered(site):
+    """A client may say with its last request that it has no other one."""
+    client = Client(site.url(""))
+    number = client.ask("/waiting")
+    client.send(GoAwayFrame(0).serialize())
+    client.take_until(lambda: number in client.codes)
+    client.take_all()
+    assert (client.codes[number], client.received) == ("200", 4)
 
 
 def test_a_stop_lets_requests_end_and_tells_clients(site):

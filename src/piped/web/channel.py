@@ -10,7 +10,7 @@ from twisted.web import http
 from twisted.web.http import HTTPChannel
 
 from piped.web.connection import NO_LINE, TOO_MUCH, Connection, StandIn
-from piped.web.heads import has_one_host, is_target
+from piped.web.heads import are_fields, has_one_host, is_persistent, is_target
 from piped.web.request import Request
 
 #: With more bytes to send than these a transport asks to wait.
@@ -40,6 +40,7 @@ class Channel(Connection, HTTPChannel):
         self._log_unfinished()
         upgraded, self._upgraded = self._upgraded, None
         if upgraded is None:
+            self._transferDecoder = None  # it refers to the request, and that to the file of its body
             super().connectionLost(reason)
         else:
             upgraded.connectionLost(reason)
@@ -98,7 +99,7 @@ class Channel(Connection, HTTPChannel):
         headers = request.requestHeaders._rawHeaders
         # What Twisted has understood as chunked has no length.
         is_ambiguous = self.length is not None and b"Transfer-Encoding" in headers
-        if is_ambiguous or not is_target(self._path) or not has_one_host(self._version, headers):
+        if is_ambiguous or not is_target(self._command, self._path) or not has_one_host(self._version, headers):
             self.length = 0
             self.refuse(http.BAD_REQUEST)
             return
@@ -122,6 +123,12 @@ class Channel(Connection, HTTPChannel):
         if not self._handlingRequest:
             self._count_body(len(data))
         super().rawDataReceived(data)
+
+    def _finishRequestBody(self, data: bytes) -> None:
+        if are_fields(getattr(self._transferDecoder, "_trailerHeaders", ())):  # only chunks have them
+            super()._finishRequestBody(data)
+        else:
+            self.refuse(http.BAD_REQUEST)
 
     def allContentReceived(self) -> None:
         if self._is_closing:
@@ -164,7 +171,7 @@ class Channel(Connection, HTTPChannel):
         else:
             self._unsent = 0
             self._wait()
-        super().requestDone(request)
+        self.site.apart(super().requestDone, request)
 
     def registerProducer(self, producer: Any, streaming: bool) -> None:
         super().registerProducer(producer, streaming)
@@ -206,12 +213,10 @@ class Channel(Connection, HTTPChannel):
         protocol.makeConnection(self.transport)
 
     def checkPersistence(self, request: Request, version: bytes) -> bool:
-        if self.site.is_closing:
-            request.setHeader(b"Connection", b"close")
-            return False
-        if version == b"HTTP/1.1" and b"Connection" not in request.requestHeaders._rawHeaders:
+        if is_persistent(version, request.requestHeaders._rawHeaders) and not self.site.is_closing:
             return True
-        return bool(super().checkPersistence(request, version))
+        request.setHeader(b"Connection", b"close")
+        return False
 
     def close_when_idle(self) -> None:
         """Hang up as soon as no request waits for its response."""

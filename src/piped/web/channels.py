@@ -76,7 +76,10 @@ async def _take_over(port: Any, make: Callable[[], FastChannel]) -> FastPort:
     listening = port.socket.dup()
     loop, backlog = _loop_of(port), port.backlog or socket.SOMAXCONN
     create = loop.create_unix_server if listening.family == socket.AF_UNIX else loop.create_server
-    server = await Deferred.fromFuture(loop.create_task(create(make, sock=listening, backlog=backlog)))
+    # asyncio would try for as many connections as may wait, one after the other, where there are no descriptors left,
+    # log each time and come again for each a second later.
+    server = await Deferred.fromFuture(loop.create_task(create(make, sock=listening, backlog=1)))
+    port.socket.listen(backlog)
     return FastPort(port, server)
 
 

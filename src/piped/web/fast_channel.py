@@ -16,15 +16,13 @@ from twisted.python.failure import Failure
 from twisted.web import http
 
 from piped.web.connection import LINGER, NO_LINE, StandIn
-from piped.web.reading import CHUNKS, DEAF, HEAD, LENGTH, UPGRADED, WAITING, RequestReader
+from piped.web.reading import CHUNKS, DEAF, HEAD, LENGTH, PIECE, UPGRADED, WAITING, RequestReader
 from piped.web.request import Request
 from piped.web.transport import Transport, address_of
 
 if TYPE_CHECKING:
     from piped.web.site import Site
 
-#: Bytes of further requests that are kept while one is being answered.
-_AHEAD: Final = 16 * 1024
 #: The value of SO_LINGER for a close that resets the connection.
 _AT_ONCE: Final = struct.pack("ii", 1, 0)
 
@@ -64,7 +62,7 @@ class FastChannel(RequestReader, asyncio.Protocol):
             self._count_body(len(data))
         self._data = self._data[self._at :] + data if self._data else data
         self._at = 0
-        if (state == WAITING or self._is_paused) and len(self._data) > _AHEAD:
+        if (state == WAITING or self._is_paused or self._is_at_work) and len(self._data) > PIECE:
             self.pause_reading()
         self._read()
 
@@ -82,24 +80,30 @@ class FastChannel(RequestReader, asyncio.Protocol):
             self._wait()
         elif self._state == HEAD:
             self._begin_head()
+        elif self._state in (LENGTH, CHUNKS):
+            self._expect_body(self.site.now())
         else:
             self.deadline = inf
         if self._requestProducer is not None:
             self._requestProducer.resumeProducing()
-        self._read()
+        self.site.apart(self._read)  # asyncio calls this in the context of whoever has written too much
+        self._listen()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.deadline = inf
         self._log_unfinished()
         self._is_closing, self._state, self._data, self._chunks = True, DEAF, b"", None
         producer, self._requestProducer = self._requestProducer, None
-        if producer is not None:
-            producer.stopProducing()
-        reason = Failure(ConnectionDone() if exc is None else ConnectionLost(str(exc)))
         interested, self._request, self._upgraded = self._upgraded or self._request, None, None
-        if interested is not None:
-            interested.connectionLost(reason)
-        self.site.gone(self)
+        try:
+            if producer is not None:
+                producer.stopProducing()
+        finally:
+            try:
+                if interested is not None:
+                    interested.connectionLost(Failure(ConnectionDone() if exc is None else ConnectionLost(str(exc))))
+            finally:
+                self.site.gone(self)
 
     def pause_reading(self) -> None:
         if self._is_reading and not self._out.is_closing():
@@ -109,7 +113,7 @@ class FastChannel(RequestReader, asyncio.Protocol):
     def resume_reading(self) -> None:
         if not self._is_reading and not self._out.is_closing():
             self._is_reading = True
-            self._out.resume_reading()
+            self.site.apart(self._out.resume_reading)
 
     # What goes out: what a request calls
 
@@ -118,10 +122,11 @@ class FastChannel(RequestReader, asyncio.Protocol):
         return Transport(self, self._out)
 
     def write(self, data: bytes) -> None:
-        self._out.write(data)
+        if not self._out.is_closing():  # asyncio logs whatever is written after that
+            self._out.write(data)
 
     def writeSequence(self, parts: Iterable[bytes]) -> None:
-        self._out.write(b"".join(parts))
+        self.write(b"".join(parts))
 
     def writeHeaders(self, version: bytes, code: bytes, reason: bytes, headers: http.Headers) -> None:
         lines = [b"%s %s %s\r\n" % (version, code, reason)]
@@ -144,7 +149,7 @@ class FastChannel(RequestReader, asyncio.Protocol):
         if not self._is_reading:
             self.resume_reading()
         if self._data and not self._is_at_work:
-            self._read()
+            self.site.apart(self._read)
 
     def registerProducer(self, producer: Any, streaming: bool) -> None:
         if self._requestProducer is not None:
@@ -197,7 +202,7 @@ class FastChannel(RequestReader, asyncio.Protocol):
     # Closing
 
     def loseConnection(self) -> None:
-        was_closing, self._is_closing = self._is_closing, True
+        was_closing, self._is_closing, self._data = self._is_closing, True, b""
         if self._is_idle or self._state in (WAITING, UPGRADED):
             self.deadline = self._until_sent()
             self._out.close()
@@ -205,8 +210,11 @@ class FastChannel(RequestReader, asyncio.Protocol):
             # The client may still be sending. Closed now, the connection would be reset, and the client might never see
             # what it was told: it is heard out for a moment (RFC 9112, 9.6).
             self.deadline = self.site.now() + LINGER
-            self._state, self._data = DEAF, b""
-            self._out.write_eof()
+            self._state = DEAF
+            try:
+                self._out.write_eof()
+            except OSError:  # asyncio finds that the client has left already
+                self._out.close()
             self.resume_reading()
 
     def abortConnection(self) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import Final
 
@@ -21,6 +21,8 @@ HeaderLists = dict[bytes, list[bytes]]
 _FIRST_LINE: Final = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+) ([!-~]+) (HTTP/\d\.\d)\r\n")
 _BARE_LINE_FEED: Final = re.compile(rb"(?<!\r)\n")
 _HOST: Final = re.compile(rb"[!$%&'()*+,\-.0-9:;=A-Z\[\]_a-z~]*")
+_ADDRESS: Final = re.compile(rb"[A-Za-z][A-Za-z0-9+.\-]*://" + _HOST.pattern[:-1] + rb"+([/?].*)?")
+_FIELD: Final = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+:[\t -~\x80-\xff]*")
 _VERSIONS: Final = (b"HTTP/1.1", b"HTTP/1.0")
 _MOST_DIGITS: Final = 18
 #: The end of a head.
@@ -131,12 +133,21 @@ def length_of_body(version: bytes, headers: Mapping[bytes, list[bytes]]) -> int 
     return int(lengths[0])
 
 
-def is_target(target: bytes) -> bool:
-    """Whether the second word of a request is a path, a whole address or `*`.
+def is_target(method: bytes, target: bytes) -> bool:
+    """Whether the second word of a request is a path, a whole address or `*`; nothing is for CONNECT here.
 
     Source: RFC 9112, 3.2.
     """
-    return target[:1] == b"/" or target == b"*" or b"://" in target.partition(b"?")[0]
+    is_one = target[:1] == b"/" or target == b"*" or _ADDRESS.fullmatch(target) is not None
+    return is_one and method != b"CONNECT"
+
+
+def are_fields(lines: Iterable[bytes]) -> bool:
+    """Whether lines are headers, as those behind a body in chunks have to be.
+
+    Source: RFC 9112, 7.1.2.
+    """
+    return all(_FIELD.fullmatch(line) for line in lines)
 
 
 def has_one_host(version: bytes, headers: Mapping[bytes, list[bytes]]) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from io import BytesIO
 from math import inf
 from typing import Any, Final
@@ -11,10 +12,13 @@ from twisted.web import http
 # What Twisted's own channel makes of bodies in chunks; it has no public name.
 from twisted.web.http import _ChunkedTransferDecoder, _MalformedChunkedDataError
 
+from piped import told
+from piped.runtime.turns import Turns
 from piped.web.connection import NO_LINE, TOO_MUCH, Connection
 from piped.web.heads import (
     END,
     BadHead,
+    are_fields,
     cannot_be_head,
     has_one_host,
     is_persistent,
@@ -27,8 +31,12 @@ from piped.web.request import Request
 #: What becomes of the bytes that come: they are a head, a body of a known length or in chunks, they wait until a
 #: request is answered, they are another protocol's, or nobody's.
 HEAD, LENGTH, CHUNKS, WAITING, UPGRADED, DEAF = range(6)
+_COMING: Final = (HEAD, LENGTH, CHUNKS)
+#: Bytes of further requests that are kept while one is being answered, and of chunks that are read at once.
+PIECE: Final = 16 * 1024
 #: A body of so many bytes is kept in memory if it comes at once; Twisted puts larger ones into files.
 _SHORT: Final = 100_000 - 1
+_log = logging.getLogger("piped.web")
 
 
 class RequestReader(Connection):
@@ -47,12 +55,15 @@ class RequestReader(Connection):
     _is_persistent = True
     #: Whether the transport asks to wait.
     _is_paused = False
-    #: Whether `_read` is at work, which goes on by itself.
+    #: Whether `_read` is at work, or will be, and goes on by itself.
     _is_at_work = False
     #: Bytes of the body that did not come yet.
     _missing = 0
     _chunks: Any = None
     _upgraded: Any = None
+
+    def resume_reading(self) -> None:
+        raise NotImplementedError
 
     def _begin_head(self) -> None:
         self._is_idle = False
@@ -63,25 +74,46 @@ class RequestReader(Connection):
         """Understand what came, one request after the other, as far as that is possible now."""
         if self._is_at_work:
             return
-        self._is_at_work = True
-        while self._data and not self._is_paused:
-            if not _READERS[self._state](self):
-                break
-            if self._at >= len(self._data):
-                self._data, self._at = b"", 0
+        self._is_at_work, turns = True, None
+        try:
+            while self._data and not self._is_paused and _READERS[self._state](self):
+                if self._at >= len(self._data):
+                    self._data, self._at = b"", 0
+                elif turns is None:
+                    turns = Turns(self.site.reactor)
+                elif (turn := turns.due()) is not None:
+                    turn.addCallback(self._next_turn)
+                    return
+        except Exception as error:
+            # Such as a full disk: a body that is not short goes to a file.
+            _log.error("a request could not be read: %s", told(error), exc_info=error)
+            if self._state in _COMING:
+                self.refuse(http.INTERNAL_SERVER_ERROR)
+            else:
+                self.transport.abortConnection()
         self._is_at_work = False
 
+    def _next_turn(self, _: object) -> None:
+        self._is_at_work = False
+        self._read()
+        self._listen()
+
+    def _listen(self) -> None:
+        """Have more come, where that is what is waited for."""
+        if self._state in _COMING:
+            self.resume_reading()
+
     def _read_head(self) -> bool:
-        data, begin = self._data, self._at
+        data, begin, options = self._data, self._at, self.site.options
         if data.startswith(b"\r\n", begin):
             begin += 2  # what some clients send behind a body (RFC 9112, 2.2)
-        end = data.find(END, begin)
-        end = len(data) if end < 0 else end + len(END)
-        if end - begin > self.site.options.max_header_size:
-            is_long = data.find(b"\r\n", begin, begin + self.site.options.max_header_size) < 0
+        last = data.find(END, begin)
+        end = len(data) if last < 0 else last + len(END)
+        if end - begin > options.max_header_size:
+            is_long = data.find(b"\r\n", begin, begin + options.max_header_size) < 0
             self.refuse(http.REQUEST_URI_TOO_LONG if is_long else TOO_MUCH)
             return False
-        if not data.endswith(END, begin, end):
+        if last < 0:
             if cannot_be_head(data[begin:]):
                 self.refuse(http.BAD_REQUEST)
             elif self._is_idle:
@@ -91,12 +123,12 @@ class RequestReader(Connection):
             method, target, version, headers, count = read_head(data[begin:end])  # no copy where that is all
             self._words = method, target, version
             length = length_of_body(version, headers)
-            if not is_target(target) or not has_one_host(version, headers):
+            if not is_target(method, target) or not has_one_host(version, headers):
                 raise BadHead(http.BAD_REQUEST)
         except BadHead as error:
             self.refuse(error.code)
             return False
-        if count > self.site.options.max_headers:
+        if count > options.max_headers:
             self.refuse(TOO_MUCH)
             return False
         self._at = end
@@ -150,17 +182,21 @@ class RequestReader(Connection):
         return not self._is_closing
 
     def _read_chunks(self) -> bool:
-        data, self._data, self._at = self._data[self._at :], b"", 0
+        # Piece by piece, as one of many small chunks takes its time.
+        piece = self._data[self._at : self._at + PIECE]
+        self._at += len(piece)
         try:
-            self._chunks.dataReceived(data)
+            self._chunks.dataReceived(piece)
         except _MalformedChunkedDataError:
             self.refuse(http.BAD_REQUEST)
         return not self._is_closing
 
     def _chunks_ended(self, rest: bytes) -> None:
-        self._chunks = None
-        if not self._is_closing:
-            self._data = rest
+        chunks, self._chunks = self._chunks, None
+        if not are_fields(chunks._trailerHeaders):
+            self.refuse(http.BAD_REQUEST)
+        elif not self._is_closing:
+            self._at -= len(rest)
             self._request.content.seek(0)
             self._serve(self._request)
 

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from functools import cached_property
 from typing import Any
 
-from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.defer import Deferred, succeed
 from twisted.web import server
 from twisted.web.http import NO_BODY_CODES, REQUEST_ENTITY_TOO_LARGE, parse_qs
 from twisted.web.http_headers import Headers, _nameEncoder
@@ -19,7 +19,7 @@ from zope.interface import provider
 from piped.web.arguments import Arguments, Cookies, text_of
 from piped.web.bodies import LARGE, Form, Upload, form_of, json_of
 from piped.web.sending import write_whole
-from piped.web.streaming import ClientLeft, send
+from piped.web.streaming import ClientLeft, Sent, send
 
 _log = logging.getLogger("piped.web")
 _BYTES = (bytes, bytearray, memoryview)
@@ -188,8 +188,10 @@ class Request(server.Request):
         """
         try:
             return send(self, data) or succeed(None)
-        except ClientLeft:
-            return fail()
+        except ClientLeft as error:
+            lost = Sent()
+            lost.lose(str(error))
+            return lost
 
     def _dress(self, size: int | None) -> None:
         """Let the site have its say on the headers, once, before they are sent; `size` is that of the whole body."""
@@ -308,8 +310,10 @@ class Request(server.Request):
         self.method, self.uri, self.clientproto = method, target, version
         path, _, query = target.partition(b"?")
         if not path.startswith((b"/", b"*")) and b"://" in path:
-            # A proxy asks with the whole address (RFC 9112, 3.2.2).
-            path = b"/" + path.split(b"://", 1)[1].partition(b"/")[2]
+            # A proxy asks with the whole address, whose host counts and not that of the header (RFC 9112, 3.2.2).
+            host, _, path = path.split(b"://", 1)[1].partition(b"/")
+            self.requestHeaders._rawHeaders[b"Host"] = [host]
+            path = b"/" + path
         self.path, self._query = path, parse_qs(query, True) if query else {}
         if not self.channel.site.hand_over(self):
             self.process()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from contextvars import copy_context
 from typing import Any, Final, Protocol
 
 from twisted.internet.defer import Deferred
@@ -10,7 +11,7 @@ from twisted.web import http, server
 
 from piped.web.access_log import access_log
 from piped.web.channel import Channel
-from piped.web.negotiating import NegotiatingChannel, is_http2_installed
+from piped.web.http2.negotiating import NegotiatingChannel, is_http2_installed
 from piped.web.options import SiteOptions
 from piped.web.request import Request
 
@@ -71,6 +72,7 @@ class Site(server.Site):
         self.channels: set[Served] = set()
         self.is_closing = False
         self._closed: Deferred[None] | None = None
+        self._context = copy_context()
         #: How much each client had been sent when it was last looked at, while the site closes.
         self._sent: dict[Served, int | None] = {}
         self._next_look: Any = None
@@ -105,6 +107,13 @@ class Site(server.Site):
         request.site = self
         resource.answer(request)
         return True
+
+    def apart(self, call: Callable[..., object], *arguments: Any) -> None:
+        """Call something in a context of its own: whoever ends a request is in that of a baton, as is what it calls.
+
+        Without it the requests that a client has sent early, or sends later, would know the variables of that baton.
+        """
+        self._context.copy().run(call, *arguments)
 
     # Connections
 

@@ -45,10 +45,11 @@ class Transport:
         return bool(self._out.is_closing())
 
     def write(self, data: bytes) -> None:
-        self._out.write(data)
+        if self.connected:  # uvloop's raises afterwards
+            self._out.write(data)
 
     def writeSequence(self, iovec: Iterable[bytes]) -> None:
-        self._out.write(b"".join(iovec))
+        self.write(b"".join(iovec))
 
     def loseConnection(self) -> None:
         self._channel.loseConnection()
@@ -57,7 +58,8 @@ class Transport:
         self._channel.abortConnection()
 
     def loseWriteConnection(self) -> None:
-        self._out.write_eof()
+        if self.connected:
+            self._out.write_eof()
 
     def getPeer(self) -> Any:
         return self._channel.getPeer()

@@ -204,6 +204,11 @@ def test_connections_are_limited() -> None:
         "GET *a HTTP/1.1\r\nHost: a\r\n\r\n",
         "GET ?http://a/ HTTP/1.1\r\nHost: a\r\n\r\n",
         "CONNECT a:80 HTTP/1.1\r\nHost: a\r\n\r\n",
+        "CONNECT / HTTP/1.1\r\nHost: a\r\n\r\n",
+        "GET http:///x HTTP/1.1\r\nHost: a\r\n\r\n",
+        "GET http://b@a/x HTTP/1.1\r\nHost: a\r\n\r\n",
+        "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nX: y\n\nGET / HTTP/1.1\r\n\r\n",
+        "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nGET / HTTP/1.1\r\n\r\n",
         "GET / HTTP/1.1 \r\nHost: a\r\n\r\n",
         "\0\r\n\r\n",
     ],
@@ -221,6 +226,24 @@ def test_an_old_client_need_not_say_which_host_it_means() -> None:
     client = Client(ok)
     assert client.send(b"GET / HTTP/1.0\r\n\r\n").endswith(b"ok")
     assert client.is_hung_up_on
+
+
+@pytest.mark.parametrize(
+    ("version", "connection"),
+    [("1.1", "close"), ("1.1", "upgrade,Close"), ("1.1", "a\r\nConnection: close"), ("1.0", "a")],
+)
+def test_who_wants_no_more_is_hung_up_on(version: str, connection: str) -> None:
+    """However a client says that it sends nothing more, it is told so and hung up on."""
+    client = Client(ok)
+    answer = client.send(f"GET / HTTP/{version}\r\nHost: x\r\nConnection: {connection}\r\n\r\n".encode())
+    assert (parsed(answer)[1]["connection"], client.is_hung_up_on) == ("close", True)
+
+
+def test_the_host_of_a_whole_address_counts() -> None:
+    """Where a client asks with the whole address its host is what it says there, and not in the header."""
+    kept: list[Request] = []
+    Client(kept.append).get("http://real:80/a?b=http://c/")
+    assert (kept[0].getHeader("Host"), kept[0].path, kept[0].getRequestHostname()) == ("real:80", b"/a", b"real")
 
 
 def test_requests_that_come_at_once_are_answered_in_their_order() -> None:

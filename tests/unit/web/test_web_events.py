@@ -186,7 +186,7 @@ class TestStreams:
         with caplog.at_level(logging.INFO, "piped.web"):
             stream.deliver(Message("hello"))
         assert browser.transport.disconnected
-        assert "does not take its events" in caplog.text
+        assert "does not take its events, 39 bytes wait, of at most 30 (max_unsent)" in caplog.text
 
     def test_a_client_that_takes_it_in_the_end_stays(self) -> None:
         """Only what waits at one time counts."""

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from piped.web.heads import BadHead, has_one_host, is_persistent, is_target, length_of_body, read_head
+from piped.web.heads import BadHead, are_fields, has_one_host, is_persistent, is_target, length_of_body, read_head
 
 NAMES = st.text("ABCxyz-_!~09", min_size=1, max_size=12).map(str.encode)
 VALUES = st.text(st.characters(min_codepoint=0x20, max_codepoint=0x7E), max_size=30).map(lambda text: text.strip())
@@ -126,12 +126,30 @@ def test_a_host_is_one_and_a_host(hosts: list[bytes], is_right: bool) -> None:
     assert has_one_host(b"HTTP/1.0", {b"Host": hosts}) == is_right
 
 
+@pytest.mark.parametrize(
+    ("line", "is_field"),
+    [
+        (b"T: r", True),
+        (b"t:", True),
+        (b"GET / HTTP/1.1", False),
+        (b"a\n: b", False),
+        (b"a: b\n", False),
+        (b"a: \x0b", False),
+        (b": b", False),
+    ],
+)
+def test_behind_a_body_come_headers(line: bytes, is_field: bool) -> None:
+    """A line behind a body in chunks that is no header is found."""
+    assert are_fields([b"A: b", line]) == is_field
+
+
 def test_a_target_is_a_path_or_an_address() -> None:
     """What begins neither with a slash nor with a scheme is no target."""
-    assert [is_target(target) for target in (b"/a", b"*", b"http://x/", b"xa", b"*a", b"?http://a/")] == [
-        *(True, True, True),
-        *(False, False, False),
-    ]
+    targets = (b"/a", b"*", b"http://x", b"http://x?y", b"HTTP+a://x:1/y", b"http://[::1]/")
+    assert [target for target in targets if not is_target(b"GET", target)] == []
+    wrong = (b"", b"xa", b"*a", b"?http://a/", b"http:///x", b"http://a@b/", b"1://x/", b"://x/", b"a/b://c/")
+    assert [target for target in wrong if is_target(b"GET", target)] == []
+    assert not is_target(b"CONNECT", b"/"), "it would make a tunnel of the connection, for whoever is between"
 
 
 @pytest.mark.parametrize(

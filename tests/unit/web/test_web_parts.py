@@ -47,14 +47,27 @@ def taken(content: Any, **options: Any) -> list[Any]:
     """All parts of a content."""
     parts: list[Any] = []
 
+    def encode(part: Any) -> bytes:
+        parts.append(part)
+        return encoded(part)
+
     async def take() -> None:
-        source = await parts_of(content, RuntimeEnvironment(reactor=Clock()), **options)
-        while batch := await source.take():
-            parts.extend(batch)
+        source = await parts_of(content, RuntimeEnvironment(reactor=Clock()), encode, **options)
+        sent = []
+        while (data := await source.take()) is not None:
+            sent.append(data)
         await source.close()
+        assert b"".join(sent) == b"".join(map(encoded, parts)), "all of them, and in order"
 
     run(take())
     return parts
+
+
+def encoded(part: Any) -> bytes:
+    """Numbers are lines of ten bytes."""
+    if isinstance(part, str):
+        return part.encode()
+    return b"%09d\n" % part if isinstance(part, int) else bytes(part)
 
 
 def run(coroutine: Any) -> Any:
@@ -116,7 +129,7 @@ def test_what_comes_later_has_parts() -> None:
 def test_nothing_at_all_has_no_parts() -> None:
     """Whatever is empty ends at once."""
     for content in ([], iter(()), BytesIO(), ""):
-        assert b"".join(part.encode() if isinstance(part, str) else part for part in taken(content)) == b""
+        assert b"".join(map(encoded, taken(content))) == b""
 
 
 @pytest.mark.parametrize("content", ["text", b"bytes", bytearray(b"x"), memoryview(b"x")])
@@ -164,8 +177,8 @@ def test_a_generator_is_closed_at_the_end() -> None:
             closed.append("outer")
 
     async def take_one(content: Any) -> None:
-        source = await parts_of(content, RuntimeEnvironment(reactor=Clock()))
-        assert len(await source.take()) == 1
+        source = await parts_of(content, RuntimeEnvironment(reactor=Clock()), encoded)
+        assert await source.take() == b"x" * BATCH
         await source.close()
 
     run(take_one(endless("generator")))
@@ -173,12 +186,48 @@ def test_a_generator_is_closed_at_the_end() -> None:
     assert closed == ["generator", "inner", "outer"]
 
 
+def test_everything_is_closed() -> None:
+    """A generator that cannot clean up does not keep what it reads open."""
+    closed: list[str] = []
+
+    class Cursor:
+        def __iter__(self) -> Iterator[bytes]:
+            try:
+                yield b"x" * BATCH
+                yield b"never"
+            finally:
+                raise OSError("it is stuck")
+
+        def close(self) -> None:
+            closed.append("outer")
+
+    async def take_one() -> None:
+        source = await parts_of(Cursor(), RuntimeEnvironment(reactor=Clock()), encoded)
+        await source.take()
+        await source.close()
+
+    with pytest.raises(OSError, match="stuck"):
+        run(take_one())
+    assert closed == ["outer"]
+
+
+def test_an_empty_part_is_no_end() -> None:
+    """Whoever has nothing to send yet may say so."""
+    assert taken([b"", b"x" * BATCH, b"", b"y"]) == [b"", b"x" * BATCH, b"", b"y"]
+
+    async def parts() -> Any:
+        for part in (b"", b"x", b"", b"y"):
+            yield part
+
+    assert taken(parts()) == [b"", b"x", b"", b"y"]
+
+
 class TestInThreads:
     """What may block is only touched in threads."""
 
     def begun(self, content: Any) -> tuple[Threads, Any]:
         threads = Threads()
-        return threads, run(parts_of(content, threads))
+        return threads, run(parts_of(content, threads, encoded))
 
     def test_nothing_happens_in_the_reactor(self) -> None:
         """The iterator is made, asked and closed by threads."""
@@ -201,7 +250,22 @@ class TestInThreads:
         assert asked == ["iter"]
         threads.do()
         assert asked == ["iter", "close"]
-        assert taking.result == [b"x"]
+        assert taking.result == b"x"
+
+    def test_parts_are_encoded_in_the_thread(self) -> None:
+        """What it costs to make JSON of many values is no matter of the reactor."""
+        calls: list[Any] = []
+
+        def encode(part: Any) -> bytes:
+            calls.append(part)
+            return b"x"
+
+        threads = Threads()
+        source = run(parts_of(iter([17]), threads, encode))
+        taking = Deferred.fromCoroutine(source.take())
+        assert calls == []
+        threads.do()
+        assert (calls, taking.result) == ([17], b"x")
 
     def test_parts_that_come_slowly_are_sent_as_they_come(self) -> None:
         """A thread collects for some milliseconds only."""
@@ -212,14 +276,31 @@ class TestInThreads:
                 yield part
 
         threads = Threads()
-        source = run(parts_of(slow(), threads))
+        source = run(parts_of(slow(), threads, encoded))
         taking = Deferred.fromCoroutine(source.take())
         threads.do()
-        assert taking.result == [b"a", b"b"]
+        assert taking.result == b"ab"
 
-    @pytest.mark.parametrize(("part", "most"), [(b"x" * 1000, 66), ("x" * 1000, 66), (17, 1024)])
+    def test_a_moment_without_anything_to_send_is_no_end(self) -> None:
+        """What is empty when it is looked at may give more later."""
+
+        def slow() -> Iterator[bytes]:
+            yield b""
+            threads.reactor.advance(0.06)
+            yield b""
+            yield b"x"
+
+        threads = Threads()
+        source = run(parts_of(slow(), threads, encoded))
+        takings = []
+        for _ in range(3):
+            takings.append(Deferred.fromCoroutine(source.take()))
+            threads.do()
+        assert [taking.result for taking in takings] == [b"", b"x", None]
+
+    @pytest.mark.parametrize(("part", "most"), [(b"x" * 1000, 66_000), ("ü" * 1000, 66_000), (17, 65_540)])
     def test_no_more_is_collected_than_is_sent_at_once(self, part: Any, most: int) -> None:
-        """However fast a generator is, no more than some 64 KiB of it wait."""
+        """However fast a generator is, no more than some 64 KiB of it wait, counted as they are sent."""
         threads, source = self.begun(part for _ in range(100_000))
         taking = Deferred.fromCoroutine(source.take())
         threads.do()
@@ -241,7 +322,7 @@ class TestInThreads:
                 closed.append("closed")
 
         threads = Threads()
-        source = run(parts_of(blocking(), threads))
+        source = run(parts_of(blocking(), threads, encoded))
         Deferred.fromCoroutine(source.take())
         threads.do()
         assert closed == ["closed"]
@@ -260,7 +341,7 @@ class TestInThreads:
                 raise OSError("it is stuck")
 
         threads = Threads()
-        source = run(parts_of(Stubborn(), threads))
+        source = run(parts_of(Stubborn(), threads, encoded))
         taking = Deferred.fromCoroutine(source.take())
         with caplog.at_level(logging.ERROR, "piped.web"):
             threads.do()

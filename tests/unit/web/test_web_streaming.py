@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from typing import Any
 
 import pytest
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import Clock
+from twisted.logger import LogEvent, globalLogPublisher
 from twisted.python.failure import Failure
 from web_stage import Client, parsed
 
@@ -26,7 +29,7 @@ class Slow(Client):
         requests: list[Request] = []
         super().__init__(requests.append, **options)
         self.get(method=method)
-        [self.request] = requests
+        self.request = requests.pop()
 
     @property
     def sent(self) -> bytes:
@@ -94,6 +97,21 @@ class TestSend:
             assert failure.check(CancelledError), "nobody logs it"
             assert "left" in str(failure.value)
 
+    def test_who_does_not_wait_is_not_bothered(self) -> None:
+        """Nothing is logged of what was sent to a client that has left, whoever has forgotten it."""
+        events: list[LogEvent] = []
+        client = Slow()
+        client.stop_taking()
+        globalLogPublisher.addObserver(events.append)
+        try:
+            client.request.send("one")
+            client.leave()
+            client.request.send("two")
+            gc.collect()
+        finally:
+            globalLogPublisher.removeObserver(events.append)
+        assert events == []
+
     def test_nothing_is_sent_after_the_end(self) -> None:
         """A response that somebody else has finished takes no more, and says so."""
         client = Slow()
@@ -146,6 +164,22 @@ class TestSend:
         assert client.transport.disconnected
         assert not client.request.is_open
 
+    @pytest.mark.parametrize("leaves", [True, False])
+    def test_nothing_is_kept_of_a_response_that_has_ended(self, leaves: bool) -> None:
+        """The request is held by nobody, whoever has waited for its client."""
+        client = Slow()
+        client.stop_taking()
+        waiting = client.request.send("one")
+        ended = outcome(waiting)
+        kept = weakref.ref(client.request)
+        client.leave() if leaves else client.request.finish()
+        del client.request
+        if leaves:
+            del client  # its channel, of which nothing is left either
+        gc.collect()
+        assert kept() is None
+        assert len(ended) == 1
+
 
 def test_an_outlet_that_was_never_full_has_nothing_to_wait_for() -> None:
     """No Deferred is made for a client that takes everything."""
@@ -160,8 +194,8 @@ class TestSendParts:
 
     def start(self, client: Slow, content: Any, turns: Turns | None = None) -> Deferred[None]:
         async def run() -> None:
-            parts = await parts_of(content, RuntimeEnvironment(reactor=Clock()))
-            await send_parts(client.request, parts, lambda part: bytes(part), turns or Turns(Clock()))
+            parts = await parts_of(content, RuntimeEnvironment(reactor=Clock()), bytes)
+            await send_parts(client.request, parts, turns or Turns(Clock()))
 
         return Deferred.fromCoroutine(run())
 
@@ -214,6 +248,40 @@ class TestSendParts:
         assert closed == ["closed"]
         assert ended[0].check(ClientLeft)
 
+    @pytest.mark.parametrize("begun", [True, False])
+    def test_who_leaves_ends_a_source_that_never_gives_anything_more(self, begun: bool) -> None:
+        """A generator is not left waiting for ever for what nobody wants any more, nor who waits for its end."""
+        closed: list[str] = []
+        nothing: Deferred[None] = Deferred()
+
+        async def waiting() -> Any:
+            try:
+                if begun:
+                    yield b"x"
+                await nothing
+                yield b"never"
+            finally:
+                closed.append("closed")
+
+        client = Slow()
+        ended = outcome(self.start(client, waiting()))
+        assert (ended, closed) == ([], [])
+        client.leave()
+        assert closed == ["closed"]
+        assert ended[0].check(ClientLeft)
+
+    def test_who_left_before_is_not_waited_for(self) -> None:
+        """Nothing is taken from a source whose client is gone already; it is only closed."""
+
+        async def never() -> Any:
+            raise AssertionError("it was asked")
+            yield
+
+        client = Slow()
+        client.leave()
+        [failure] = outcome(self.start(client, never()))
+        assert failure.check(ClientLeft)
+
     def test_who_cancels_ends_the_source(self) -> None:
         """A stream that is cancelled closes what it reads, wherever it waits."""
         closed: list[str] = []
@@ -231,6 +299,7 @@ class TestSendParts:
         running.cancel()
         assert closed == ["closed"]
         assert isinstance(ended[0], Failure)
+        assert not ended[0].check(ClientLeft), "who cancels is not told of a client"
 
     def test_a_source_that_never_waits_lets_others_have_a_turn(self) -> None:
         """A fast client and a fast source do not keep the reactor to themselves."""

@@ -111,6 +111,18 @@ class TestStreamWebResponse:
         with pytest.raises(ConfigurationError, match="utf-9"):
             StreamWebResponse(encoding="utf-9")
 
+    def test_a_mark_of_the_encoding_comes_once(self) -> None:
+        """What a spreadsheet knows UTF-8 by stands at the begin, and not before each line."""
+        rows = (row for row in ("ä\n", "b\n"))
+        assert streamed(rows, encoding="utf-8-sig").response[2] == "\ufeffä\nb\n".encode()
+        assert streamed(["a", "b"], encoding="utf-16").response[2].decode("utf-16") == "ab"
+
+    @pytest.mark.parametrize("step", [StreamWebResponse, WriteWebResponse])
+    def test_a_type_that_no_header_can_have_is_a_mistake(self, step: Any) -> None:
+        """It is told by the check, and not by each response."""
+        with pytest.raises(ConfigurationError, match="a header cannot hold a line break: 'content-type'"):
+            step(content_type="text/csv\nx-other: 1")
+
     def test_nothing_is_a_response_too(self) -> None:
         """Without any part it is empty, and says so."""
         code, headers, body = streamed([]).response
@@ -128,6 +140,15 @@ class TestStreamWebResponse:
         code, headers, body = streamed(file, "HEAD", content_type="text/plain").response
         assert (code, headers["content-type"], body) == (200, "text/plain", b"")
         assert file.closed
+
+    def test_head_is_sent_the_head_of_get(self) -> None:
+        """What looks at it, such as compression, finds a body whose length nobody knows, as for GET."""
+        sizes: list[int | None] = []
+        for method in ("GET", "HEAD"):
+            steps = Steps(StreamWebResponse(), content=["x"])
+            steps.site.before_head = lambda _, size: sizes.append(size)
+            steps.get(method=method)
+        assert sizes == [None, None]
 
     def test_old_clients_are_sent_no_chunks(self) -> None:
         """Over HTTP/1.0 the end of the connection is the end of the response."""
@@ -172,6 +193,17 @@ class TestStreamWebResponse:
         assert steps.transport.value().endswith(b"5\r\nbegun\r\n")
         assert steps.is_hung_up_on
         assert "out of order" in caplog.text
+
+    def test_a_failure_over_an_old_protocol_is_no_end(self) -> None:
+        """Where the end of the connection is that of the response, it is reset: a proxy must not take it for whole."""
+
+        async def parts() -> Any:
+            yield "begun"
+            raise ValueError("out of order")
+
+        steps = Steps(StreamWebResponse(), content=parts())
+        assert steps.send(b"GET / HTTP/1.0\r\n\r\n").endswith(b"begun")
+        assert steps.transport.disconnected
 
     def test_nobody_can_mend_a_response_that_has_failed(self) -> None:
         """What handles the failure cannot end it as if it were whole."""
@@ -229,6 +261,20 @@ class TestStreamWebResponse:
         assert len(after.batons) == (0 if method == "GET" else 1), "GET is cancelled, others go on"
         assert caplog.messages == []
 
+    def test_a_client_that_leaves_ends_what_gives_nothing(self) -> None:
+        """Also a POST, which goes on then: its place among `max_running` is not taken for ever."""
+        never: Deferred[None] = Deferred()
+
+        async def silent() -> Any:
+            yield "begun"
+            await never
+
+        steps = Steps(StreamWebResponse(), after := After(), content=silent())
+        steps.get(method="POST")
+        assert steps.web.source.running == 1
+        steps.leave()
+        assert (steps.web.source.running, len(after.batons)) == (0, 1)
+
     def test_it_has_all_the_time_that_it_needs(self) -> None:
         """`response_timeout` counts until the response has begun."""
         more: Deferred[None] = Deferred()
@@ -281,6 +327,40 @@ class TestWriteInSteps:
         assert steps.web.source.running == 0
         assert len(after.batons) == (0 if method == "GET" else 1)
         assert caplog.messages == []
+
+    def test_what_has_begun_has_all_the_time_that_it_needs(self) -> None:
+        """`response_timeout` counts until the response has begun."""
+        more: Deferred[None] = Deferred()
+
+        class Later(WriteWebResponse):
+            async def process(self, baton: Any) -> Any:
+                await more
+                return super().process(baton)
+
+        steps = Steps(WriteWebResponse(finish=False), Later(), content="part", options={"response_timeout": 1})
+        steps.get()
+        steps.reactor.advance(10)
+        more.callback(None)
+        assert steps.response[2] == b"partpart"
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        WriteWebResponse(finish=False, skip_if_request_stopped=False),
+        StreamWebResponse(skip_if_request_stopped=False),
+        OpenEventStream("news", skip_if_request_stopped=False),
+        SendEvent(skip_if_request_stopped=False),
+    ],
+)
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_who_does_not_skip_does_no_harm(made: Any, method: str, caplog: pytest.LogCaptureFixture) -> None:
+    """A step that is to run also when the response has ended finds nobody, and its baton goes on."""
+    steps = Steps(WriteWebResponse(), made, after := After(), content="x", message="x")
+    steps.get(method=method)
+    assert len(after.batons) == 1
+    assert caplog.messages == []
+    assert "news" not in topics_of(steps.environment)
 
 
 class TestOpenEventStream:
@@ -377,6 +457,13 @@ class TestOpenEventStream:
         steps.get(method="HEAD")
         code, headers, body = steps.response
         assert (code, headers["content-type"], body) == (200, "text/event-stream", b"")
+        assert "news" not in topics_of(steps.environment)
+
+    def test_a_response_without_a_body_is_no_stream(self) -> None:
+        """204 tells a browser not to come again; no event is sent behind it, where the next response would be."""
+        steps = Steps(WriteWebResponse(response_code=204, finish=False), OpenEventStream("news"))
+        steps.get()
+        assert steps.response[0] == 204
         assert "news" not in topics_of(steps.environment)
 
     def test_a_stop_ends_it(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from typing import Any
 
 import pytest
@@ -181,6 +182,15 @@ class TestHistory:
         news.join("rain", one, after="elsewhere-17")
         assert one.texts == ["second", "third"]
 
+    @pytest.mark.parametrize("number", ["9" * 5000, "-1", "1.5", "\u0663", "", "x"])
+    def test_an_id_that_nobody_gave_does_no_harm(self, number: str) -> None:
+        """A client may say anything: what is no number of ours is unknown."""
+        news, one = topics(), Member()
+        news.remember("rain", 2)
+        news.publish("rain", Message("first"))
+        news.join("rain", one, after=f"f00-{number}")
+        assert one.texts == ["first"]
+
     def test_who_is_in_several_topics_gets_nothing_twice(self) -> None:
         """The last id may be that of another topic: what came after it counts."""
         news, one = topics(), Member()
@@ -301,12 +311,13 @@ def test_a_process_has_one_set_of_topics() -> None:
     news.remember("rain", 1)
     news.join("rain", one)
     news.publish("rain", Message("x"))
-    assert one.got[0].id == "3e8-1"
+    first = f"3e8.{os.getpid():x}"
+    assert one.got[0].id == f"{first}-1"
     later = topics_of(RuntimeEnvironment(reactor=Clock(), wall_clock=lambda: 2.0))
     later.remember("rain", 1)
     later.join("rain", one)
     later.publish("rain", Message("x"))
-    assert one.got[1].id == "7d0-1"
+    assert one.got[1].id == f"7d0.{os.getpid():x}-1"
 
 
 def test_a_stop_leaves_nothing_behind() -> None:

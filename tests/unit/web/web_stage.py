@@ -37,8 +37,11 @@ class Out(StringTransport):
         """Its own socket, too, which nobody looks at."""
 
     _unsent = 0
+    is_gone = False
 
     def write(self, data: bytes) -> None:
+        if self.is_gone:
+            raise RuntimeError("unable to perform operation on a transport that is closed, as uvloop says")
         self._unsent = len(data)  # a client takes what was there before, until it stops
         super().write(data)
 
@@ -98,7 +101,7 @@ class Client:
         self.site.startFactory()
         self.channel: Any
         if Served.by == "fast":
-            self.transport: StringTransport = Out()
+            self.transport: Any = Out()
             self.channel = FastChannel(site)
             self.channel.connection_made(self.transport)
         else:
@@ -121,7 +124,9 @@ class Client:
 
     def leave(self) -> None:
         if isinstance(self.channel, FastChannel):
+            self.transport.disconnected = True
             self.channel.connection_lost(None)
+            self.transport.is_gone = True
         else:
             self.channel.connectionLost(Failure(ConnectionDone()))
 

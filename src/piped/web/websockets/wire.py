@@ -93,10 +93,12 @@ class Wire:
     def __init__(
         self, listener: Listener, request: Request, options: WebSocketOptions, call_later: Callable[..., Any]
     ) -> None:
-        self._listener, self._options, self._call_later = listener, options, call_later
-        self._outgoing = Outgoing(request.channel, request, options.max_unsent, self._too_slow)
+        self._options, self._call_later = options, call_later
+        #: The listener, what goes out, Twisted's part and the transport; None once the connection is lost.
+        self._listener: Any = listener
+        self._outgoing: Any = Outgoing(request.channel, request, options.max_unsent, self._too_slow)
         twisted = self._impl = _twisted()
-        self._wire = twisted._WebSocketWireProtocol(
+        self._wire: Any = twisted._WebSocketWireProtocol(
             twisted.Connection(twisted.ConnectionType.SERVER),
             twisted.serverBootstrap,
             listener,
@@ -137,7 +139,10 @@ class Wire:
             _stop(timer)
         self._closing(ABNORMAL, "", is_by_client=True)
         self._outgoing.lose("the client has left")
-        self._listener.connectionLost(reason)
+        listener = self._listener
+        # They refer to each other, and hold what has come of a message: it would lie about until Python looks for such.
+        self._listener = self._outgoing = self._wire = self._network = None
+        listener.connectionLost(reason)
 
     def go_away(self) -> None:
         """The site stops."""
@@ -147,11 +152,12 @@ class Wire:
 
     def send(self, message: str | bytes) -> Sent:
         """Send a message; see `Sent`."""
-        if not self.is_open:
+        if self.is_open:
+            sent: Sent = self._outgoing.send(frame_of(message))
+        else:
             sent = Sent()
             sent.lose("the connection is closed")
-            return sent
-        return self._outgoing.send(frame_of(message))
+        return sent
 
     def deliver(self, message: Message) -> None:
         """Send what was published to many; the frame is made once for all of them."""
@@ -171,7 +177,7 @@ class Wire:
 
     def hold(self, is_held: bool) -> None:
         """Read nothing more from the client, or go on."""
-        if is_held and not self.is_open:
+        if self._is_lost or (is_held and not self.is_open):
             return
         was_held, self._is_held = self._is_held, is_held
         self._regulate()
@@ -180,7 +186,7 @@ class Wire:
 
     def _regulate(self) -> None:
         should_pause = self._is_held or self._turn is not None
-        if should_pause != self._is_paused and not self._is_lost:
+        if should_pause != self._is_paused:
             self._is_paused = should_pause
             (self._network.pauseProducing if should_pause else self._network.resumeProducing)()
 
