@@ -176,7 +176,6 @@ def test_a_producer_is_not_asked_for_more_than_the_client_takes(site):
     connection.close()
 
 
-@pytest.mark.parametrize("channel", ["fast"], indirect=True)
 def test_clients_that_leave_at_any_moment_disturb_nobody(site):
     """A reset within the head, before and within an answer, and early requests of a client that is gone do no harm."""
     get = b"GET /%s HTTP/1.1\r\nHost: x\r\n\r\n"

@@ -27,10 +27,21 @@ class AsyncioReactor(AsyncioSelectorReactor):
     seconds = staticmethod(time.monotonic)
 
     def addReader(self, reader: Any) -> None:
-        self._context.run(super().addReader, reader)
+        try:
+            self._context.run(super().addReader, reader)
+        except RuntimeError:
+            self._not_watched(reader, is_reader=True)
 
     def addWriter(self, writer: Any) -> None:
-        self._context.run(super().addWriter, writer)
+        try:
+            self._context.run(super().addWriter, writer)
+        except RuntimeError:
+            self._not_watched(writer, is_reader=False)
+
+    def _not_watched(self, selectable: Any, is_reader: bool) -> None:
+        # uvloop has stopped to watch a socket whose other side has reset the connection, and its owner has not heard of
+        # that yet. It will, from the system, when it reads or writes.
+        self.callLater(0, self._readOrWrite, selectable, is_reader)
 
     def callLater(self, delay: float, callable: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         return self._context.run(super().callLater, delay, callable, *args, **kwargs)
