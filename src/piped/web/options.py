@@ -12,7 +12,7 @@ from piped.runtime import endpoints
 from piped.web.compression import Compression
 from piped.web.cors import Cors
 from piped.web.headers import Fields, SecureFields
-from piped.web.negotiating import is_http2_installed
+from piped.web.http2.negotiating import is_http2_installed
 from piped.web.path_options import Guest, Interval, Routing
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import IntEnum
 from functools import cache
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 if TYPE_CHECKING:
     from piped.web.options import SiteOptions
@@ -27,10 +27,24 @@ class Code(IntEnum):
     """Why a request or a connection is ended. Source: RFC 9113, 7."""
 
     NO_ERROR = 0
+    PROTOCOL_ERROR = 1
     INTERNAL_ERROR = 2
     REFUSED_STREAM = 7
     CANCEL = 8
     ENHANCE_YOUR_CALM = 11
+
+
+class Goodbye(NamedTuple):
+    """What a client says that begins no further request."""
+
+    error_code: int
+
+
+class Malformed(NamedTuple):
+    """What is known of a request whose body is not as long as was announced; it was reset."""
+
+    stream_id: int
+    error_code: int
 
 
 class Allowance:
@@ -67,10 +81,13 @@ class Allowance:
 def _rules() -> type[Any]:
     # Modules of this room are imported whether they are needed or not, and h2 comes with an extra.
     from h2.connection import H2Connection
-    from h2.exceptions import ProtocolError
+    from h2.exceptions import InvalidBodyLengthError, ProtocolError
 
     class Rules(H2Connection):
-        """What h2 makes of frames, with a shorter memory of streams that are closed."""
+        """What h2 makes of frames, with a shorter memory of streams that are closed, and more patience.
+
+        The two methods with an underscore are none that h2 has made public, and there are no others for it.
+        """
 
         MAX_CLOSED_STREAMS = 1024
 
@@ -80,6 +97,25 @@ def _rules() -> type[Any]:
                 return self.receive_data(data)
             except ProtocolError:
                 return None
+
+        def _receive_data_frame(self, frame: Any) -> tuple[list[Any], list[Any]]:
+            """To h2 a body of the wrong length is the end of the connection, and not of its stream alone.
+
+            Source: RFC 9113, 8.1.1.
+            """
+            try:
+                return super()._receive_data_frame(frame)
+            except InvalidBodyLengthError:
+                self.acknowledge_received_data(frame.flow_controlled_length, frame.stream_id)
+                self.reset_stream(frame.stream_id, Code.PROTOCOL_ERROR)
+                return [], [Malformed(frame.stream_id, Code.PROTOCOL_ERROR)]
+
+        def _receive_goaway_frame(self, frame: Any) -> tuple[list[Any], list[Any]]:
+            """To h2 a client that begins no further request wants nothing more, not even what it waits for.
+
+            Source: RFC 9113, 6.8.
+            """
+            return [], [Goodbye(frame.error_code)]
 
     return Rules
 

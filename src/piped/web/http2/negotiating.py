@@ -28,7 +28,7 @@ class NegotiatingChannel(Channel):
         """Called by TLS, before anything of the client is read."""
         if self.transport.negotiatedProtocol != b"h2" or self._is_closing:
             return
-        from piped.web.http2 import Http2Connection  # h2 comes with an extra: imported where it is spoken
+        from piped.web.http2.connection import Http2Connection  # h2 comes with an extra: imported where it is spoken
 
         connection: Any = Http2Connection(self.site)
         self.transport.unregisterProducer()

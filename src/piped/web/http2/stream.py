@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import re
 from collections import deque
+from collections.abc import Callable
 from math import inf
 from typing import TYPE_CHECKING, Any, Final
 
@@ -16,11 +17,11 @@ from zope.interface import implementer
 
 from piped.web.access_log import CLIENT_LEFT, Entry, remote_of
 from piped.web.connection import TOO_MUCH, StandIn
-from piped.web.http2_limits import Code
+from piped.web.http2.limits import Code
 from piped.web.request import Request
 
 if TYPE_CHECKING:
-    from piped.web.http2 import Http2Connection
+    from piped.web.http2.connection import Http2Connection
 
 _log = logging.getLogger("piped.web")
 #: With more bytes to send than these a stream asks its producer to wait.
@@ -202,11 +203,17 @@ class Stream:
         if self._producer is None or (self._is_streaming and not self._is_paused):
             return
         self._is_paused = False
-        try:
-            self._producer.resumeProducing()
-        except Exception as error:  # whoever produces one response must not end all others of the connection
-            _log.error("%r failed to go on with %s %s", self._producer, self.method, self.target, exc_info=error)
+        if not self._has_told("go on with", self._producer.resumeProducing):
             self.loseConnection()
+
+    def _has_told(self, what: str, tell: Callable[[], object]) -> bool:
+        """Whether a producer took what it was told: one that fails must not end all other responses, too."""
+        try:
+            tell()
+        except Exception as error:
+            _log.error("%r failed to %s %s %s", tell, what, self.method, self.target, exc_info=error)
+            return False
+        return True
 
     def hurry(self) -> None:
         """The client takes nothing more for now: it has to take what waits before long."""
@@ -250,7 +257,7 @@ class Stream:
         self._queue.clear()
         producer, self._producer = self._producer, None
         if producer is not None:
-            producer.stopProducing()
+            self._has_told("stop", producer.stopProducing)
         request, self._request = self._request, None
         if request is not None:
             request.connectionLost(reason)
