@@ -76,9 +76,10 @@ class EventOutlet(Outlet):
     max_unsent: float = inf
     unsent = 0
 
-    def pauseProducing(self) -> None:
-        super().pauseProducing()
+    def resumeProducing(self) -> None:
+        # Not when it is told to pause: Twisted's transports say that again with each write.
         self.unsent = 0
+        super().resumeProducing()
 
 
 class EventStream:
@@ -113,7 +114,12 @@ class EventStream:
         if outlet.is_paused:
             outlet.unsent += size
             if outlet.unsent > outlet.max_unsent:
-                _log.info("%s is hung up on: it does not take its events", request)
+                _log.info(
+                    "%s is hung up on: it does not take its events, %d bytes wait, of at most %d (max_unsent)",
+                    request,
+                    outlet.unsent,
+                    outlet.max_unsent,
+                )
                 cut_off(request)
                 return
         request.sentLength += size

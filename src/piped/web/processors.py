@@ -25,7 +25,7 @@ from piped import (
 )
 from piped.ground.batons import getter
 from piped.web.request import Request, put_header
-from piped.web.streaming import ClientLeft, Outlet, outlet_of
+from piped.web.streaming import ClientLeft
 
 _MISSING: Final = object()
 _BYTES: Final = (bytes, bytearray, memoryview)
@@ -116,7 +116,7 @@ class WriteWebResponse(RequestProcessor):
         if content_path is not None and body_path is not None:
             raise ConfigurationError("content_path and body_path mean the same", hint="remove one of them")
         self.content_path: Path = next((path for path in (content_path, body_path) if path is not None), "content")
-        self.content_type = None if content_type is None else content_type.encode()
+        self.content_type = type_of(content_type)
         self._find_content = getter(self.content_path)
         self.response_code = None if response_code is None else code_of(response_code)
         self.encoding, self.finish = encoding, finish
@@ -135,9 +135,7 @@ class WriteWebResponse(RequestProcessor):
         if self.finish:
             request.answer(body)
         elif body:
-            outlet: Outlet = outlet_of(request)
-            request.write(body)
-            return outlet.ready()
+            return request.send(body)
         return None
 
     def _encoded(self, content: Any) -> bytes:
@@ -162,6 +160,21 @@ def code_of(written: int | str) -> int:
         advice = did_you_mean(text.upper(), _CODES) or "write a number from 200 on, or a name such as NOT_FOUND"
         raise ConfigurationError(f"{written!r} is no response code", hint=advice)
     return code
+
+
+def type_of(written: str | None) -> bytes | None:
+    """The value of the header Content-Type for an option `content_type`; None if that is left out.
+
+    Raises:
+        ConfigurationError: no header can have it.
+    """
+    if written is None:
+        return None
+    try:
+        put_header(Headers(), "content-type", written)
+    except ValueError as error:
+        raise ConfigurationError(str(error)) from error
+    return written.encode()
 
 
 class SetHTTPHeaders(RequestProcessor):

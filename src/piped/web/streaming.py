@@ -24,6 +24,20 @@ class ClientLeft(CancelledError):
     """There is nobody to send to: the client has left, or the response was finished before."""
 
 
+class Sent(Deferred[None]):
+    """Fires when the client takes more; fails with ClientLeft when it never will.
+
+    Who does not wait for it need not care.
+    """
+
+    def lose(self, why: str) -> None:
+        """There is nobody who could take more."""
+        self.errback(ClientLeft(why))
+        # Not a public name. A Deferred that has failed is logged when it is forgotten and nobody has waited for it.
+        if self._debugInfo is not None:
+            self._debugInfo.failResult = None
+
+
 @implementer(IPushProducer)
 class Outlet:
     """Tells when a client takes more of its response; it is the producer of the request until that is finished.
@@ -34,13 +48,13 @@ class Outlet:
     is_paused = False
 
     def __init__(self) -> None:
-        self._waiting: deque[Deferred[None]] = deque()
+        self._waiting: deque[Sent] = deque()
 
-    def ready(self) -> Deferred[None] | None:
-        """Fires when the client takes more, and fails with ClientLeft when it never will; None if it takes more now."""
+    def ready(self) -> Sent | None:
+        """What to wait for before sending more; None if the client takes more now."""
         if not self.is_paused:
             return None
-        waiting: Deferred[None] = Deferred(self._waiting.remove)
+        waiting = Sent(self._waiting.remove)  # type: ignore[arg-type]  # it is called with the Sent itself
         self._waiting.append(waiting)
         return waiting
 
@@ -58,7 +72,7 @@ class Outlet:
     def end(self) -> None:
         """Called when the response has ended, or its client has left."""
         while self._waiting:
-            self._waiting.popleft().errback(ClientLeft("the client has left before it was sent everything"))
+            self._waiting.popleft().lose("the client has left before it was sent everything")
 
 
 def outlet_of(request: Request, make: Callable[[], Outlet] = Outlet) -> Any:
@@ -75,7 +89,7 @@ def outlet_of(request: Request, make: Callable[[], Outlet] = Outlet) -> Any:
     return outlet
 
 
-def send(request: Request, data: str | bytes) -> Deferred[None] | None:
+def send(request: Request, data: str | bytes) -> Sent | None:
     """Send a part of a response; gives what to wait for before the next one, as `Outlet.ready` does.
 
     From here on the response may take as long as it likes.
@@ -83,45 +97,53 @@ def send(request: Request, data: str | bytes) -> Deferred[None] | None:
     Raises:
         ClientLeft: there is nobody to send to.
     """
-    if not request.is_open:
-        raise ClientLeft(f"{request} has ended: its client has left, or it was finished")
+    _check_open(request)
     request.lift_limit()
     outlet: Outlet = outlet_of(request)
     request.write(data)
     return outlet.ready()
 
 
-async def send_parts(request: Request, parts: Parts, encode: Callable[[Any], bytes], turns: Turns) -> None:
+async def send_parts(request: Request, parts: Parts, turns: Turns) -> None:
     """Send all parts of a response; they are closed at the end, however that comes.
-
-    Small parts that come together are sent together.
 
     Raises:
         ClientLeft: there is nobody to send to any more.
     """
+    has_left = False
+
+    def leave(_: object) -> None:
+        nonlocal has_left
+        has_left = True
+        sending.cancel()
+
+    sending = Deferred.fromCoroutine(_send_all(request, parts, turns))
+    request.notifyFinish().addErrback(leave)
     try:
-        while batch := await parts.take():
-            whole, size = [], 0
-            for part in batch:
-                data = encode(part)
-                whole.append(data)
-                size += len(data)
-                if size >= BATCH:
-                    await _sent(request, whole, turns)
-                    whole, size = [], 0
-            await _sent(request, whole, turns)
+        await sending
+    except CancelledError as error:
+        if has_left:  # nobody else has cancelled it
+            raise ClientLeft(f"{request}: the client has left before it was sent everything") from error
+        raise
     finally:
         await parts.close()
 
 
-async def _sent(request: Request, data: list[bytes], turns: Turns) -> None:
-    waiting = send(request, b"".join(data)) or turns.due()
-    if waiting is not None:
-        await waiting
+async def _send_all(request: Request, parts: Parts, turns: Turns) -> None:
+    _check_open(request)  # before anything is waited for
+    while (data := await parts.take()) is not None:
+        waiting = send(request, data) or turns.due()
+        if waiting is not None:
+            await waiting
+
+
+def _check_open(request: Request) -> None:
+    if not request.is_open:
+        raise ClientLeft(f"{request} has ended: its client has left, or it was finished")
 
 
 def cut_off(request: Request) -> None:
-    """Hang up at once on a client that does not take what it is sent; what is left of that is given up."""
-    channel = request.channel
+    """Hang up at once, which no client takes for an orderly end; what it has not taken yet is given up."""
+    # First: what is being closed already cannot be reset any more.
+    request.channel.abortConnection()
     request.cut_short()
-    channel.abortConnection()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
+from codecs import getincrementalencoder
+from collections.abc import Callable
 from math import inf
 from typing import Annotated, Any, Final, Literal
 from weakref import WeakSet
@@ -27,14 +29,15 @@ from piped import (
 from piped.runtime.turns import Turns
 from piped.web.events import EventStream, check_line, event_of, is_event_stream, open_stream
 from piped.web.parts import parts_of
-from piped.web.processors import RequestProcessor, code_of, request_of
+from piped.web.processors import RequestProcessor, code_of, request_of, type_of
 from piped.web.request import Request
-from piped.web.streaming import ClientLeft, outlet_of, send_parts
+from piped.web.streaming import ClientLeft, cut_off, outlet_of, send_parts
 from piped.web.topics import Message, topics_of
 
 _log = logging.getLogger("piped.web")
 _MISSING: Final = object()
 _JSON_LINES: Final = b"application/x-ndjson"
+_to_json: Final = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
 
 
 def content_of(baton: Any, path: str, step: Processor) -> Any:
@@ -97,14 +100,13 @@ class StreamWebResponse(RequestProcessor):
         **request: Any,
     ) -> None:
         super().__init__(**request)
-        self.content_path, self.encoding = content_path, encoding
+        self.content_path = content_path
         self.is_json_lines = format == "json-lines"
-        self.content_type = _JSON_LINES if self.is_json_lines else None
-        if content_type is not None:
-            self.content_type = content_type.encode()
+        self.content_type = type_of(content_type) or (_JSON_LINES if self.is_json_lines else None)
         self.response_code = None if response_code is None else code_of(response_code)
         try:
             "".encode(encoding)
+            self._new_encoder = getincrementalencoder(encoding)
         except LookupError as error:
             raise ConfigurationError(str(error), hint="utf8 can encode every text") from error
 
@@ -119,34 +121,42 @@ class StreamWebResponse(RequestProcessor):
 
     async def _stream(self, request: Request, baton: Any) -> Any:
         content = content_of(baton, self.content_path, self)
-        parts = await parts_of(content, self._environment, by_lines=self.is_json_lines)
+        encode = _json_line if self.is_json_lines else self._encoder()
+        parts = await parts_of(content, self._environment, encode, by_lines=self.is_json_lines)
         if self.response_code is not None:
             request.setResponseCode(self.response_code)
         if self.content_type is not None:
             request.setHeader(b"Content-Type", self.content_type)
-        if request.method == b"HEAD" or request.code in NO_BODY_CODES:
+        if not _has_body(request):
             await parts.close()
-            request.answer(b"")
+            request.write(b"")  # the head as it would be with the body, whose length nobody knows
+            request.finish()
             return baton
-        encode = _json_line if self.is_json_lines else self._encoded
         try:
-            await send_parts(request, parts, encode, Turns(self._environment.reactor))
+            await send_parts(request, parts, Turns(self._environment.reactor))
             self._end(request)
         except ClientLeft:
             _log.debug("%s was not sent everything: its client has left", request)
         except BaseException:
             if request.startedWriting and request.is_open:
-                request.cut_short()
+                # Over HTTP/1.0 the end of the connection is that of the response, unless it is reset.
+                (cut_off if request.clientproto == b"HTTP/1.0" else Request.cut_short)(request)
             raise
         return baton
 
-    def _encoded(self, part: Any) -> bytes:
-        if isinstance(part, str):
-            return part.encode(self.encoding)
-        if isinstance(part, bytes | bytearray | memoryview):
-            return bytes(part)
-        what = f"a part of what lies at {self.content_path!r} is neither text nor bytes, but {type(part).__name__}"
-        raise PipedError(what, hint="`format: json-lines` sends any values")
+    def _encoder(self) -> Callable[[Any], bytes]:
+        # One for the whole response: some encodings begin with a mark, such as utf-8-sig, which is wrong between parts.
+        encode = self._new_encoder().encode
+
+        def encoded(part: Any) -> bytes:
+            if isinstance(part, str):
+                return encode(part)
+            if isinstance(part, bytes | bytearray | memoryview):
+                return bytes(part)
+            what = f"a part of what lies at {self.content_path!r} is neither text nor bytes, but {type(part).__name__}"
+            raise PipedError(what, hint="`format: json-lines` sends any values")
+
+        return encoded
 
     def _end(self, request: Request) -> None:
         length = request.responseHeaders.getRawHeaders(b"Content-Length")
@@ -160,7 +170,11 @@ class StreamWebResponse(RequestProcessor):
 
 
 def _json_line(value: Any) -> bytes:
-    return json.dumps(value, ensure_ascii=False, allow_nan=False).encode() + b"\n"
+    return _to_json(value).encode() + b"\n"
+
+
+def _has_body(request: Request) -> bool:
+    return request.method != b"HEAD" and request.code not in NO_BODY_CODES
 
 
 class OpenEventStream(RequestProcessor):
@@ -215,11 +229,13 @@ class OpenEventStream(RequestProcessor):
 
     def process_request(self, request: Request, baton: Any) -> None:
         topic = None if self.topic is None else text_of(baton, self.topic, "topic", self)
+        if not request.is_open:
+            return
         if not is_event_stream(request):
             if request.startedWriting:
                 raise PipedError(f"{self.label} comes too late: the response of {request} has begun")
             open_stream(request, self._clock, retry=self.retry, heartbeat=self.heartbeat)
-            if request.method == b"HEAD":
+            if not _has_body(request):
                 request.finish()
                 return
             outlet_of(request).max_unsent = self.max_unsent
@@ -292,6 +308,8 @@ class SendEvent(RequestProcessor):
         return baton
 
     def process_request(self, request: Request, baton: Any) -> Deferred[None] | None:
+        if not request.is_open:
+            return None
         if not is_event_stream(request):
             what = f"{self.label} finds no open event stream for {request}"
             raise PipedError(what, hint="open-event-stream must come before it")

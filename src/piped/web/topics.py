@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
+import os
+import re
 from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Any, Final, Protocol, TypeVar
@@ -177,7 +179,7 @@ class Topics(Service):
     def _later(self, topic: _Topic, last: str) -> list[Message]:
         """What a topic keeps of the messages after the one with an id; all where there was none."""
         first, _, number = last.rpartition("-")
-        known = int(number) if first == self._first_id and number.isdecimal() else 0
+        known = int(number) if first == self._first_id and re.fullmatch("[0-9]{1,18}", number) else 0
         for number_of, message in topic.history:
             if message.id == last:
                 known = number_of
@@ -200,6 +202,7 @@ def topics_of(environment: RuntimeEnvironment) -> Topics:
     try:
         found: Topics = environment.application.getServiceNamed(Topics.name)
     except KeyError:
-        found = Topics(environment.reactor, f"{int(environment.wall_clock() * 1000):x}")
+        # Several processes may be started at the same time.
+        found = Topics(environment.reactor, f"{int(environment.wall_clock() * 1000):x}.{os.getpid():x}")
         found.setServiceParent(environment.application)
     return found

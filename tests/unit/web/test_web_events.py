@@ -188,6 +188,17 @@ class TestStreams:
         assert browser.transport.disconnected
         assert "does not take its events, 39 bytes wait, of at most 30 (max_unsent)" in caplog.text
 
+    def test_a_client_that_takes_nothing_is_cut_however_small_the_events(self) -> None:
+        """What waits is added up, also where the transport says with each write that it is full."""
+        browser = Browser()
+        stream = EventStream(browser.request)
+        outlet: Any = outlet_of(browser.request)
+        outlet.max_unsent = 30
+        for _ in range(3):
+            browser.stop_taking()
+            stream.deliver(Message("hello"))
+        assert browser.transport.disconnected
+
     def test_a_client_that_takes_it_in_the_end_stays(self) -> None:
         """Only what waits at one time counts."""
         browser = Browser()
