@@ -152,8 +152,9 @@ class Channel(Connection, HTTPChannel):
         self._unsent += size
 
     def pauseProducing(self) -> None:
+        if not self._waitingForTransport:  # Twisted asks again with each write
+            self.deadline = self._until_sent()
         super().pauseProducing()
-        self.deadline = self._until_sent()
 
     def resumeProducing(self) -> None:
         self._unsent = 0

@@ -67,8 +67,9 @@ class FastChannel(RequestReader, asyncio.Protocol):
         self._read()
 
     def pause_writing(self) -> None:
+        if not self._is_paused:
+            self.deadline = self._until_sent()
         self._is_paused = True
-        self.deadline = self._until_sent()
         if self._requestProducer is not None:
             self._requestProducer.pauseProducing()
 

@@ -131,7 +131,8 @@ class WriteWebResponse(RequestProcessor):
         if self.response_code is not None:
             request.setResponseCode(self.response_code)
         if self.content_type is not None:
-            request.setHeader(b"Content-Type", self.content_type)
+            # `setHeader` would look anew at what was looked at once.
+            request.responseHeaders._rawHeaders[b"Content-Type"] = [self.content_type]
         if self.finish:
             request.answer(body)
         elif body:

@@ -255,6 +255,9 @@ class Request(server.Request):
     def cut_short(self) -> None:
         """Hang up in the midst of the response, so that its client does not take it for whole."""
         self._is_cut = True
+        is_ended_by_the_close = self.clientproto == b"HTTP/1.0" and not self.responseHeaders.hasHeader("Content-Length")
+        if is_ended_by_the_close and self.startedWriting and self.channel is not None:
+            self.channel.abortConnection()
         self.loseConnection()
 
     def limit(self, seconds: float, give_up: Callable[[Request], object]) -> None:

@@ -31,7 +31,7 @@ from piped.web.events import EventStream, check_line, event_of, is_event_stream,
 from piped.web.parts import parts_of
 from piped.web.processors import RequestProcessor, code_of, request_of, type_of
 from piped.web.request import Request
-from piped.web.streaming import ClientLeft, cut_off, outlet_of, send_parts
+from piped.web.streaming import ClientLeft, outlet_of, send_parts
 from piped.web.topics import Message, topics_of
 
 _log = logging.getLogger("piped.web")
@@ -139,8 +139,7 @@ class StreamWebResponse(RequestProcessor):
             _log.debug("%s was not sent everything: its client has left", request)
         except BaseException:
             if request.startedWriting and request.is_open:
-                # Over HTTP/1.0 the end of the connection is that of the response, unless it is reset.
-                (cut_off if request.clientproto == b"HTTP/1.0" else Request.cut_short)(request)
+                request.cut_short()
             raise
         return baton
 

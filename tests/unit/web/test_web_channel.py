@@ -103,6 +103,18 @@ def test_who_takes_nothing_of_a_response_is_cut() -> None:
     assert client.transport.disconnected
 
 
+def test_who_takes_nothing_is_cut_however_much_is_written() -> None:
+    """A response that goes on and on gives no more time to a client that does not read."""
+    kept: list[Request] = []
+    client = Client(kept.append, send_timeout=5)
+    client.get()
+    for _ in range(10):
+        kept[0].write(b"x")
+        client.stop_taking()  # Twisted's transports say so with each write
+        after(client, 1)
+    assert client.transport.disconnected
+
+
 def test_what_was_taken_long_ago_gives_no_time() -> None:
     """A client of an endless response that stops reading is cut as soon as any other."""
     kept: list[Request] = []
