@@ -8,7 +8,17 @@ HERE = Path(__file__).parent
 
 
 def main() -> None:
-    for name in ("engine.py", "processors.py", "lines.py", "web.py", "web_peers.py", "checking.py", "starting.py"):
+    for name in (
+        "engine.py",
+        "processors.py",
+        "lines.py",
+        "web.py",
+        "web_peers.py",
+        "spread.py",
+        "mail.py",
+        "checking.py",
+        "starting.py",
+    ):
         print(f"\n== {name[:-3]}", flush=True)
         subprocess.run([sys.executable, HERE / name], check=True)
 

@@ -20,7 +20,15 @@ from piped.spec.imports import import_problem
 from piped.spec.spec import Spec
 
 #: Where Piped's own processors and providers live.
-BUILT_IN: Final = ("piped.processors", "piped.providers", "piped.web", "piped.web_client")
+BUILT_IN: Final = (
+    "piped.mail.processors",
+    "piped.mail.send_email",
+    "piped.processors",
+    "piped.providers",
+    "piped.spread",
+    "piped.web",
+    "piped.web_client",
+)
 
 
 def discover(
