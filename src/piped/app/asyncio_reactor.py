@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import select
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from contextvars import copy_context
 from typing import Any
 
 from twisted.internet.asyncioreactor import AsyncioSelectorReactor
+from twisted.internet.tcp import Connection
 
 
 class AsyncioReactor(AsyncioSelectorReactor):
@@ -21,27 +23,44 @@ class AsyncioReactor(AsyncioSelectorReactor):
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._context = copy_context()
+        self._ceases_to_watch = type(loop).__module__.startswith("uvloop")
+        self._errors: Any = select.poll() if self._ceases_to_watch else None
         super().__init__(loop)
 
     #: The time by which timers go: unlike that of other reactors it does not jump when somebody sets the clock.
     seconds = staticmethod(time.monotonic)
 
     def addReader(self, reader: Any) -> None:
-        try:
-            self._context.run(super().addReader, reader)
-        except RuntimeError:
-            self._not_watched(reader, is_reader=True)
+        self._context.run(super().addReader, reader)
 
     def addWriter(self, writer: Any) -> None:
         try:
             self._context.run(super().addWriter, writer)
-        except RuntimeError:
-            self._not_watched(writer, is_reader=False)
+        except RuntimeError:  # uvloop has ceased to watch it; whose it is hears why when it writes
+            self.callLater(0, self._readOrWrite, writer, False)
 
-    def _not_watched(self, selectable: Any, is_reader: bool) -> None:
-        # uvloop has stopped to watch a socket whose other side has reset the connection, and its owner has not heard of
-        # that yet. It will, from the system, when it reads or writes.
-        self.callLater(0, self._readOrWrite, selectable, is_reader)
+    def _readOrWrite(self, selectable: Any, read: bool) -> None:
+        """Called when something can be read or written.
+
+        When the other side has reset a connection, uvloop calls this once more, and ceases to watch the socket: who
+        reads what had come before would never hear of the end (twisted issue 11904). It is watched anew.
+        """
+        super()._readOrWrite(selectable, read)
+        readers: Container[Any] = self._readers
+        if self._ceases_to_watch and isinstance(selectable, Connection) and selectable in readers:
+            self._errors.register(selectable, 0)
+            if self._errors.poll(0):
+                self.callLater(0, self._watch_anew, selectable)
+            self._errors.unregister(selectable)
+
+    def _watch_anew(self, selectable: Any) -> None:
+        for watched, remove, add in (
+            (self._writers, self.removeWriter, self.addWriter),
+            (self._readers, self.removeReader, self.addReader),
+        ):
+            if selectable in watched:
+                remove(selectable)
+                add(selectable)
 
     def callLater(self, delay: float, callable: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         return self._context.run(super().callLater, delay, callable, *args, **kwargs)
