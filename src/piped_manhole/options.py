@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from twisted.python.filepath import FilePath
 
 from piped import ConfigurationError, Count, Namespace, Problem, ResourcePath, Seconds
-from piped.web.options import Listen
+from piped.runtime.places import Listen
 from piped_manhole.checkers import Credentials, authorized_keys
 from piped_manhole.host_keys import HostKeys, read_file, said
 

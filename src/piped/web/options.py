@@ -6,9 +6,9 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
-from piped import Bytes, ConfigurationError, Count, Mark, Problem, Seconds
+from piped import Bytes, ConfigurationError, Count, Seconds
 from piped.config.nodes import Node
-from piped.runtime import endpoints
+from piped.runtime.places import Listen
 from piped.web.compression import Compression
 from piped.web.cors import Cors
 from piped.web.headers import Fields, SecureFields
@@ -19,34 +19,6 @@ if TYPE_CHECKING:
     from piped.spec.checking import Checker
 
 _LEVELS = ("debug", "info", "warn", "warning", "error", "critical")
-
-
-class Listen(str):
-    """A port, or a Twisted endpoint such as `ssl:443:privateKey=key.pem:certKey=certificate.pem`."""
-
-    __shape__ = str | int
-    where: Mark | None
-
-    def __new__(cls, written: str | int, where: Mark | None = None) -> Listen:
-        made = super().__new__(cls, str(written))
-        made.where = where
-        return made
-
-    @classmethod
-    def __check__(cls, checker: Checker, node: Node) -> Listen | None:
-        written = checker.value(str | int, node, owner="a place to listen")
-        if written is None:
-            return None
-        if not endpoints.is_known_only_when_running(written):
-            try:
-                endpoints.endpoint(None, written)
-            except ValueError as error:
-                fix = "write a port, or an endpoint such as tcp:8080 or ssl:443:privateKey=key.pem"
-                if isinstance(error.__cause__, OSError):
-                    fix = "put the key and the certificate there, or write where they are"
-                checker.problems.append(Problem(str(error), node.where, fix))
-                return None
-        return cls(written, node.where)
 
 
 class LevelOfAnyCase(str):

@@ -28,9 +28,10 @@ from hypothesis import strategies as st
 from web_stage import Client, Stage
 
 from piped import ConfigurationError
+from piped.runtime.places import Listen
 from piped.web.http2.limits import MOST_STREAMS, TAKEN_BACK, USELESS
 from piped.web.http2.stream import BUFFER
-from piped.web.options import Listen, SiteOptions
+from piped.web.options import SiteOptions
 from piped.web.path_options import PathOptions, Routing
 from piped.web.request import Request
 
