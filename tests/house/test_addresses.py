@@ -14,11 +14,15 @@ CLASSES = {
     "piped.providers.context_provider.ContextProvider": ([], ()),
     "piped.providers.context_provider.PersistedContextProvider": ([], ()),
     "piped.providers.pipeline_provider.PipelineProvider": ([], ()),
+    "piped.providers.smtp_provider.SMTPProvider": ([], (MultiService,)),
+    "piped.providers.spread_provider.PBClientProvider": ([], (MultiService,)),
+    "piped.providers.spread_provider.PBServerProvider": ([], (MultiService,)),
     "piped.providers.system_events_provider.SystemEventsProvider": ([], ()),
     "piped.providers.tick_provider.TickProvider": ([], (MultiService,)),
     "piped.providers.web_provider.WebResourceProvider": ([], (MultiService,)),
     "piped.providers.web_provider.WebSite": (["site_name", "site_configuration"], (MultiService,)),
     "piped.providers.web_provider.WebResource": (["site", "routing"], (Resource,)),
+    "piped_manhole.providers.ManholeProvider": ([], (MultiService,)),
 }
 
 FACE = ["Processor", "InputOutputProcessor", "MappingProcessor", "processor", "provider", "RuntimeEnvironment"]
