@@ -8,7 +8,7 @@ import random
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from dataclasses import dataclass, field, replace
 from itertools import count
-from typing import Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, gatherResults
@@ -24,7 +24,6 @@ from piped import (
     TimeoutError,  # noqa: A004 - the documented name
 )
 from piped.web_client.connections import Endpoints, Trust, Turns, policy_for, pool_for
-from piped.web_client.cookie_jar import Jar
 from piped.web_client.errors import told_url
 from piped.web_client.exchange import Answer, exchange, headers_of, uri_of
 from piped.web_client.outgoing import Outgoing, Whole
@@ -34,6 +33,9 @@ from piped.web_client.retrying import Retries, retry_after_of
 #: Bytes of an answer that nobody wants which are read, so that its connection can be kept.
 _MOST_UNWANTED: Final = 64 * 1024
 _NO_RETRIES: Final = Retries(times=0)
+if TYPE_CHECKING:
+    from piped.web_client.cookie_jar import Jar
+
 _log = logging.getLogger("piped.web")
 T = TypeVar("T")
 
@@ -182,6 +184,8 @@ class WebClient(Service):
 
     async def _follow(self, asked: Asked, agent: Any) -> Answer:
         """The answer at the end of the redirects; its body is still to be read."""
+        from piped.web_client.cookie_jar import Jar  # late, as it brings urllib.request along
+
         jar = Jar(uri_of(asked.url), asked.cookies)
         for redirects in count():
             uri = uri_of(asked.url)
