@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from twisted.application.service import MultiService
-from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
+from twisted.internet.defer import Deferred, DeferredList, maybeDeferred, succeed
+from twisted.python.failure import Failure
 
 from piped import ConfigurationError, Problem, RuntimeEnvironment, Source, provider
 from piped.resources.dependency import InstanceDependency
@@ -35,6 +36,8 @@ class PBServer(MultiService):
         self.listeners: list[Listener] = []
         #: Those that were closed by a stop, and not with the process.
         self._closed: list[Listener] = []
+        #: Fires when nothing is left of the last stop.
+        self._stopped: Deferred[Any] = succeed(None)
 
     def configure(self, runtime_environment: RuntimeEnvironment) -> None:
         """Find the processor, and ask for the ports to be opened once everything is ready."""
@@ -55,6 +58,13 @@ class PBServer(MultiService):
         """Take calls; after a stop, fires when it listens again."""
         super().startService()
         self.source.reopen()
+        started: Deferred[Any] = Deferred()
+        self._stopped.addBoth(lambda _: started.callback(None))
+        return started.addCallback(lambda _: self._open())
+
+    def _open(self) -> Deferred[Any] | None:
+        if not self.running:
+            return None  # stopped again meanwhile
         closed, self._closed = self._closed, []
         return DeferredList([self._listen(each) for each in closed], fireOnOneErrback=True, consumeErrors=True)
 
@@ -62,17 +72,25 @@ class PBServer(MultiService):
         def listening(port: Any) -> None:
             listener.port = port
 
+        def failed(failure: Failure) -> Failure:
+            self._closed.append(listener)  # so that the next start tries it again
+            return failure
+
         listens: Deferred[Any] = listener.endpoint.listen(self.factory)
-        return listens.addCallback(listening)
+        return listens.addCallbacks(listening, failed)
 
     def stopService(self) -> Deferred[Any]:
         """Take no more calls, and hang up on the callers that are still there."""
-        self._closed = [each for each in self.listeners if each.port is not None]
-        ports = [each.port for each in self._closed]
-        for each in self._closed:
-            each.port = None
-        stopping = [maybeDeferred(port.stopListening) for port in ports]
-        return DeferredList([*stopping, self.factory.close(), maybeDeferred(super().stopService)])
+        stopping = [self._stopped, self.factory.close(), maybeDeferred(super().stopService)]
+        for each in self.listeners:
+            port, each.port = each.port, None
+            if port is not None:
+                self._closed.append(each)
+                stopping.append(maybeDeferred(port.stopListening))
+        self._stopped = DeferredList(stopping)
+        stopped: Deferred[Any] = Deferred()
+        self._stopped.addBoth(lambda _: stopped.callback(None))
+        return stopped
 
 
 def _made(make: Callable[[Any, str], Any], reactor: Any, written: Listen | Endpoint) -> Any:

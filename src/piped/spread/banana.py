@@ -77,8 +77,10 @@ class Decoder:
                     return
             position += 1
             if byte == _STRING:
-                if number > MOST or number > self._left:
+                if number > MOST:
                     raise Unreadable(f"a text of {number} bytes")
+                if number > self._left:
+                    raise self._too_large()
                 if position + number > end:
                     self._wait(data, start, position - end + number)
                     return
@@ -94,7 +96,7 @@ class Decoder:
                 item = self._plain(byte, number)
             self._left -= max(position - start, LEAST)
             if self._left < 0:
-                raise Unreadable(f"an expression of more than {self.most} bytes")
+                raise self._too_large()
             if byte != _LIST or not number:
                 yield from self._completed(item)
 
@@ -118,12 +120,17 @@ class Decoder:
             raise Unreadable(f"the byte {byte:#x}, which says nothing")
         made: list[Expression] = []
         if number:
-            if number > MOST or number * LEAST > self._left:
+            if number > MOST:
                 raise Unreadable(f"a list of {number} members")
+            if number * LEAST > self._left:
+                raise self._too_large()
             if len(self._open) >= DEEPEST:
                 raise Unreadable(f"lists in lists, more than {DEEPEST} deep")
             self._open.append((made, number))
         return made
+
+    def _too_large(self) -> Unreadable:
+        return Unreadable(f"an expression of more than {self.most} bytes")
 
     def _completed(self, item: Expression) -> Iterator[Expression]:
         """Put an item where it belongs; gives the expression, if that is complete with it."""

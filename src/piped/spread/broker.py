@@ -17,6 +17,7 @@ from piped import Bytes, Count, NotReadyError, Rejected, Seconds, told
 from piped.spread.banana import Decoder, Expression, Unreadable, encoded
 from piped.spread.errors import LinkLost, Told, TooManyCalls, remote_failure
 from piped.spread.jellying import jellied
+from piped.spread.pressure import Pressure
 from piped.spread.unjellying import unjellied
 
 _log = logging.getLogger("piped.spread")
@@ -35,6 +36,8 @@ _COMMANDS: Final = {
     b"uncache": "proto_uncache",
     b"didNotUnderstand": "proto_didNotUnderstand",
 }
+#: How long a peer may take, when the connection is closed, for what was sent to it.
+LAST_WORDS: Final[Seconds] = 2
 #: An object that no peer has: every one answers a call of it at once, without asking its program.
 _PING: Final = (b"message", 0, b"piped.ping", b"ping", 1, [b"tuple"], [b"dictionary"])
 #: Failures that say how things are, and not that something is broken.
@@ -86,7 +89,9 @@ class Broker(pb.Broker):
         self._unanswered: dict[Deferred[Any], None] = {}
         self._was_heard = self._was_asked = self._is_over = False
         self._timers: list[Any] = []
-        self._pressure: _Pressure | None = None
+        self._pressure: Pressure | None = None
+        #: The kinds of refusals that the log was told of: a peer may run into one very often.
+        self._told_of: set[type] = set()
 
     @property
     def peer(self) -> str:
@@ -104,25 +109,22 @@ class Broker(pb.Broker):
 
     def connectionReady(self) -> None:
         super().connectionReady()
-        if not self.isClient:
-            # Not before: TLS pauses whoever writes during its handshake, for which there has to be read. And not at
-            # both ends: each would wait for the other one to read.
-            self._pressure = _Pressure(self.transport)
-            self.transport.registerProducer(self._pressure, True)
+        # Not before: TLS pauses whoever writes during its handshake, for which there has to be read. And not at both
+        # ends: each would wait for the other one to read.
+        self._pressure = Pressure(None if self.isClient else self.transport, self._send_pages)
+        self.transport.registerProducer(self._pressure, True)
         if not self.needs_login:
             self.admit()
 
     def admit(self) -> None:
         """Let the peer call, with all that is allowed."""
         self._decoder.most = self.limits.max_message_size
-        if self._timers[0].active():
+        if not self._is_over and self._timers[0].active():
             self._timers[0].cancel()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         self._is_over = True
-        for timer in self._timers:
-            if timer.active():
-                timer.cancel()
+        self._cancel_timers()
         waiting, self.waitingForAnswers = self.waitingForAnswers or {}, {}
         unanswered, self._unanswered = self._unanswered, {}
         super().connectionLost(reason)
@@ -134,8 +136,12 @@ class Broker(pb.Broker):
         self.factory.broker_lost(self, reason)
 
     def hang_up(self) -> None:
-        """Close the connection once everything is sent."""
+        """Close the connection once everything is sent, and in any case soon."""
+        if self._is_over:
+            return
         self._is_over = True
+        self._cancel_timers()
+        self._timers = [self.clock.callLater(LAST_WORDS, self.transport.abortConnection)]
         if self._pressure is not None:
             self.transport.unregisterProducer()  # without which TLS would not close
         self.transport.loseConnection()
@@ -146,6 +152,11 @@ class Broker(pb.Broker):
             self._is_over = True
             _log.warning("%s hangs up on %s: %s", self.name, self.peer, reason)
             self.transport.abortConnection()
+
+    def _cancel_timers(self) -> None:
+        for timer in self._timers:
+            if timer.active():
+                timer.cancel()
 
     def _too_late(self) -> None:
         self.cut(f"no login within {self.limits.login_timeout:g} s" if self.needs_login else "it does not speak")
@@ -197,19 +208,24 @@ class Broker(pb.Broker):
         finally:
             self.unserializingPerspective = None
 
-    def proto_message(self, number: int, luid: Any, message: bytes, is_asked: Any, args: Any, kwargs: Any) -> None:
+    def _recvMessage(
+        self, find: Any, number: int, luid: Any, message: bytes, is_asked: Any, args: Any, kwargs: Any
+    ) -> None:
+        """What a call of an object of ours comes to, or of one that is kept up to date for us."""
         try:
             if len(self._unanswered) >= self.limits.max_calls:
                 raise TooManyCalls(f"{self.limits.max_calls} calls wait for an answer", hint="send them a little later")
-            target = self.localObjectForID(luid)
+            try:
+                target = find(luid)
+            except (KeyError, TypeError):
+                target = None
             if target is None:
                 raise pb.Error("Invalid Object ID")
             outcome = target.remoteMessageReceived(self, _name(message), args, kwargs)
         except Exception:
             outcome = Failure()
         if isinstance(outcome, Deferred):
-            if not outcome.called:
-                self._unanswered[outcome] = None
+            self._unanswered[outcome] = None
             outcome.addBoth(self._answer, number, message, is_asked, outcome)
         else:
             self._answer(outcome, number, message, is_asked, None)
@@ -239,7 +255,9 @@ class Broker(pb.Broker):
             _log.debug("%s: the peer left while %r was under way", self.name, called)
         elif isinstance(error, _EXPECTED):
             # A refused login was told by who has refused it.
-            is_told = message == _PING[3] or isinstance(error, UnauthorizedLogin)
+            is_told = message == _PING[3] or isinstance(error, UnauthorizedLogin) or type(error) in self._told_of
+            if isinstance(error, NotReadyError | TooManyCalls):
+                self._told_of.add(type(error))
             level = logging.DEBUG if is_told else logging.INFO
             _log.log(level, "%s: %r of %s: %s", self.name, called, self.peer, told(error))
         else:
@@ -284,6 +302,19 @@ class Broker(pb.Broker):
         finally:
             self.serializingPerspective = None
 
+    def registerPageProducer(self, pager: Any) -> None:
+        self.pageProducers.append(pager)
+        if len(self.pageProducers) == 1:
+            self._send_pages()
+
+    def _send_pages(self) -> None:
+        """Let those that send something large go on, until the peer has to catch up."""
+        while self.pageProducers and self._pressure is not None and self._pressure.is_taken:
+            for pager in list(self.pageProducers):
+                pager.sendNextPage()
+                if not pager.stillPaging():
+                    self.pageProducers.remove(pager)
+
     def _sendMessage(
         self, prefix: bytes, perspective: Any, luid: Any, message: bytes, args: Any, kw: dict[str, Any]
     ) -> Deferred[Any] | None:
@@ -294,6 +325,8 @@ class Broker(pb.Broker):
             return fail(LinkLost(f"{self.name} is not connected any more"))
         if len(waiting) >= self.limits.max_calls:
             return fail(TooManyCalls(f"{self.name}: {len(waiting)} calls wait for an answer", hint="raise max_calls"))
+        if self._pressure is not None and not self._pressure.admits(self.limits.max_calls):
+            return fail(TooManyCalls(f"{self.name}: the other side does not take the calls that were sent"))
         try:
             sent = [self._serialized(args, perspective, "args"), self._serialized(kw, perspective, "kwargs")]
         except Exception:
@@ -332,19 +365,3 @@ def _name(message: Any) -> str:
         return str(message, "utf-8")
     except (TypeError, UnicodeDecodeError) as error:
         raise Unreadable("the name of a method that is no text") from error
-
-
-class _Pressure:
-    """Reads nothing from a peer that does not take its answers."""
-
-    def __init__(self, transport: Any) -> None:
-        self._transport = transport
-
-    def pauseProducing(self) -> None:
-        self._transport.pauseProducing()
-
-    def resumeProducing(self) -> None:
-        self._transport.resumeProducing()
-
-    def stopProducing(self) -> None:
-        """The connection is over."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import reprlib
 import weakref
 from dataclasses import dataclass
 from typing import Any, Final
@@ -191,8 +192,7 @@ class Door(pb.Root):
 
 
 def _name_of(key: Any) -> str:
-    if isinstance(key, bytes):  # as programs in Python 2 send them
-        return key.decode()
-    if not isinstance(key, str):
-        raise Unreadable(f"an argument whose name is no text but {key!r:.40}")
-    return key
+    try:
+        return key if isinstance(key, str) else str(key, "utf-8")  # programs in Python 2 send bytes
+    except (TypeError, UnicodeDecodeError):
+        raise Unreadable(f"an argument whose name is no text but {reprlib.repr(key)}") from None

@@ -15,7 +15,7 @@ from twisted.python.failure import Failure
 from twisted.python.reflect import qual
 from twisted.spread import pb
 
-from piped import PipedService, Seconds, told
+from piped import PipedService, Seconds, TimeoutError, told  # noqa: A004 - Piped's own
 from piped.resources.events import Event
 from piped.spread.broker import Broker, Limits
 from piped.spread.errors import LinkLost
@@ -41,6 +41,9 @@ class PipedPBClientFactory(pb.PBClientFactory):
     def __init__(self, name: str, clock: Any, limits: Limits) -> None:
         super().__init__()
         self.name, self.clock, self.limits = name, clock, limits
+        self._made: Broker | None = None
+        #: Called when that has ended.
+        self.on_closed: Event[[]] = Event()
         #: Called with this factory when there is a connection.
         self.on_connected: Event[[PipedPBClientFactory]] = Event()
         #: Called with this factory and the reason when it was lost.
@@ -53,7 +56,13 @@ class PipedPBClientFactory(pb.PBClientFactory):
     def buildProtocol(self, addr: Any) -> Broker:
         broker = Broker(self.name, self.clock, self.limits, is_client=True)
         broker.factory = self
+        self._made = broker
         return broker
+
+    @property
+    def connection(self) -> Broker | None:
+        """The connection there is, also one that cannot be used yet, or is being closed."""
+        return self._made if self._made is not None and self._made.connected else None
 
     def clientConnectionMade(self, broker: Broker) -> None:
         super().clientConnectionMade(broker)
@@ -61,15 +70,17 @@ class PipedPBClientFactory(pb.PBClientFactory):
 
     def broker_lost(self, broker: Broker, reason: Failure) -> None:
         """Called by a connection that is over."""
-        was_connected = self._broker is broker
+        was_connected, self._made = self._broker is broker, None
         self._failAll(Failure(LinkLost(f"{self.name} has lost its connection: {told(reason.value)}")))
         if was_connected:
             self.on_disconnected(self, reason)
+        self.on_closed()
 
     def disconnect(self) -> None:
         """Close the connection, if there is one."""
-        if self._broker is not None:
-            self._broker.hang_up()
+        connection = self.connection
+        if connection is not None:
+            connection.hang_up()
 
 
 class Waits:
@@ -122,7 +133,6 @@ class PBClient(PipedService):
         #: What the log was told last.
         self._state = ""
         self._wanted: Deferred[None] | None = None
-        self._lost: Deferred[None] | None = None
 
     def add_consumer(self, dependency: Any, wants_root: bool) -> None:
         """Give somebody the factory, or the root object, whenever it is there."""
@@ -151,12 +161,11 @@ class PBClient(PipedService):
 
     async def _live(self) -> Seconds:
         """One connection, to its end; gives how long to wait for the next one."""
+        await self._closed()  # a server that has to be hung up on may take its time
         broker: Broker | None = None
         try:
-            connecting = self._endpoint.connect(self.factory)
-            broker = await connecting.addTimeout(self.options.login_timeout, self.clock)
-            self._lost = Deferred()
-            root = await self._log_in().addTimeout(self.options.login_timeout, self.clock)
+            broker = await self._in_time(self._endpoint.connect(self.factory))
+            root = await self._in_time(self._log_in())
         except CancelledError:  # the service stops
             raise
         except Exception as error:
@@ -166,9 +175,18 @@ class PBClient(PipedService):
         self._told(logging.INFO, "is connected", f" to {broker.peer}")
         self.factory.on_got_root_object(root)
         self._tell(of_root=True)
-        if not self._lost.called:
-            await self._lost
+        await self._closed()
         return self._waits.next()
+
+    async def _closed(self) -> None:
+        if self.factory.connection is not None:
+            await self.factory.on_closed.wait_until_fired()
+
+    def _in_time(self, answer: Deferred[Any]) -> Deferred[Any]:
+        def too_late(_: Failure, timeout: Seconds) -> Any:
+            raise TimeoutError(f"the server has not answered within {timeout:g} s")
+
+        return answer.addTimeout(self.options.login_timeout, self.clock, too_late)
 
     def _log_in(self) -> Deferred[Any]:
         options = self.options
@@ -217,6 +235,3 @@ class PBClient(PipedService):
         for dependency, wants_root in list(self._consumers.items()):
             if had_root or not wants_root:
                 dependency.on_resource_lost(reason)
-        lost, self._lost = self._lost, None
-        if lost is not None:
-            lost.callback(None)

@@ -38,6 +38,7 @@ class RemoteError(pb.RemoteError, pb.Error):
     def __init__(self, remote_type: str, value: str, remote_traceback: str = "") -> None:
         super().__init__(remote_type, value, remote_traceback)
         self.value = value
+        self.add_note(f"on the other side it was a {remote_type}")
 
 
 def remote_failure(told: Any) -> Failure:

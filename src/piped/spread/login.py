@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from twisted.cred.credentials import Anonymous, IAnonymous, IUsernameHashedPassword
-from twisted.cred.error import UnauthorizedLogin
+from twisted.cred.error import LoginFailed, UnauthorizedLogin
 from twisted.cred.portal import IRealm, Portal
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.python.failure import Failure
@@ -84,7 +84,7 @@ class LoginRoot(pb.Referenceable):
         error, by_whom = failure.value, (_shown(name), self.broker.peer)
         if isinstance(error, CancelledError):  # the peer has left meanwhile
             return failure
-        if isinstance(error, UnauthorizedLogin):
+        if isinstance(error, LoginFailed):  # also of a kind that the checker does not know
             _log.warning("%s refuses the login of %s from %s", self.broker.name, *by_whom)
         else:
             what = "%s cannot check the login of %s from %s: %s"

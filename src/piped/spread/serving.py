@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from typing import Any, Final
+from typing import Any
 
 from twisted.cred.portal import Portal
 from twisted.internet.defer import Deferred, succeed
@@ -15,9 +15,6 @@ from piped.spread.calls import Calls, Door
 from piped.spread.login import LoginRoot, Realm
 
 _log = logging.getLogger("piped.spread")
-
-#: How long a client may take, when the server stops, for what was sent to it.
-LAST_WORDS: Final = 2.0
 
 
 class ServerFactory(pb.PBServerFactory):
@@ -38,7 +35,7 @@ class ServerFactory(pb.PBServerFactory):
         self._portal = Portal(realm, [checker]) if checker is not None else None
         self._brokers: dict[Broker, None] = {}
         self._is_full = False
-        self._closed: Deferred[None] | None = None
+        self._closed: list[Deferred[None]] = []
 
     def buildProtocol(self, addr: Any) -> Broker | None:
         if len(self._brokers) >= self.max_connections:
@@ -57,20 +54,16 @@ class ServerFactory(pb.PBServerFactory):
         """Called by a connection that is over."""
         self._brokers.pop(broker, None)
         self._is_full = False
-        if self._closed is not None and not self._brokers:
-            closed, self._closed = self._closed, None
-            closed.callback(None)
+        if not self._brokers:
+            closed, self._closed = self._closed, []
+            for each in closed:
+                each.callback(None)
 
     def close(self) -> Deferred[None]:
         """Hang up on everybody; fires when all are gone."""
-        if not self._brokers:
-            return succeed(None)
-        closed = self._closed = Deferred()
         for broker in list(self._brokers):
             broker.hang_up()
-        timer = self.clock.callLater(LAST_WORDS, self._abort)
-        return closed.addBoth(lambda _: timer.cancel() if timer.active() else None)
-
-    def _abort(self) -> None:
-        for broker in list(self._brokers):
-            broker.transport.abortConnection()
+        if not self._brokers:
+            return succeed(None)
+        self._closed.append(Deferred())
+        return self._closed[-1]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+from collections import Counter
 from collections.abc import Callable
 from decimal import Decimal
 from typing import Any, Final
@@ -10,6 +11,12 @@ from typing import Any, Final
 from twisted.spread.jelly import unjellyableFactoryRegistry, unjellyableRegistry
 
 from piped.spread.banana import Expression, Unreadable
+
+#: How many values may be looked at to hash all members of sets and keys of mappings in one value: shared tuples may
+#: stand for more than there are atoms.
+MOST_HASHED: Final = 1 << 20
+#: How many of them may have one hash, in one set or mapping: each is compared with all before it.
+MOST_EQUAL: Final = 100
 
 
 def unjellied(expression: Expression, broker: Any = None) -> Any:
@@ -46,6 +53,9 @@ class Unjellier:
     def __init__(self, invoker: Any) -> None:
         self.invoker = invoker
         self._known: dict[Any, Any] = {}
+        #: What hashing the known tuples and frozensets costs, by their id; and what it has cost in all.
+        self._costs: dict[int, int] = {}
+        self._hashed = 0
 
     def unjelly(self, expression: Expression) -> Any:
         """The value of an expression within the one that came."""
@@ -59,7 +69,7 @@ class Unjellier:
             return read(self, expression)
         return self._registered(atom, expression)
 
-    def _registered(self, atom: bytes, expression: Expression) -> Any:
+    def _registered(self, atom: bytes, expression: Expression, number: Any = None) -> Any:
         # The registry knows tags as bytes, whatever its annotation says.
         registered: Any = unjellyableRegistry.get(atom)  # type: ignore[call-overload]
         if registered is None:
@@ -71,6 +81,8 @@ class Unjellier:
             raise Unreadable(f"a {atom[:80]!r}, which needs a connection")
         if isinstance(registered, type):
             blank: Any = registered.__new__(registered)  # type: ignore[call-overload] # to mypy it may be a metaclass
+            if number is not None:
+                self._known[number] = blank  # its state may refer to it
             return blank.unjellyFor(self, expression)
         return registered(self, expression)
 
@@ -82,9 +94,32 @@ class Unjellier:
 
     def _mapping(self, expression: Expression, into: dict[Any, Any] | None = None) -> dict[Any, Any]:
         made = {} if into is None else into
-        for key, member in expression[1:]:
-            made[self.unjelly(key)] = self.unjelly(member)
+        pairs = [(self.unjelly(key), self.unjelly(member)) for key, member in expression[1:]]
+        self._check_hashes([key for key, _ in pairs])
+        made.update(pairs)
         return made
+
+    def _members(self, expression: Expression) -> list[Any]:
+        """What a set is made of."""
+        made = self._list(expression)
+        self._check_hashes(made)
+        return made
+
+    def _check_hashes(self, values: list[Any]) -> None:
+        """Refuse what would take for ever to put in a set or mapping."""
+        for value in values:
+            if type(value) in (tuple, frozenset):
+                self._hashed += self._cost(value)
+                if self._hashed > MOST_HASHED:
+                    raise Unreadable("keys that are too large")
+        if len(values) > MOST_EQUAL and max(Counter(map(hash, values)).values()) > MOST_EQUAL:
+            raise Unreadable(f"more than {MOST_EQUAL} keys of one hash")
+
+    def _cost(self, value: Any) -> int:
+        """How many values are looked at to hash one."""
+        if type(value) not in (tuple, frozenset):
+            return 1
+        return self._costs.get(id(value)) or 1 + sum(map(self._cost, value))
 
     def _reference(self, expression: Expression) -> Any:
         """A value that is referred to elsewhere, also within itself if it can be."""
@@ -99,7 +134,13 @@ class Unjellier:
             mapping: dict[Any, Any] = {}
             self._known[number] = mapping
             return self._mapping(inner, mapping)
-        value = self._known[number] = self.unjelly(inner)
+        if type(inner) is list and inner and inner[0] not in _READERS and inner[0] in unjellyableRegistry:
+            value = self._registered(inner[0], inner, number)
+        else:
+            value = self.unjelly(inner)
+            if type(value) in (tuple, frozenset):
+                self._costs[id(value)] = self._cost(value)  # the id stays its own: it is kept below
+        self._known[number] = value
         return value
 
     def _dereference(self, expression: Expression) -> Any:
@@ -146,8 +187,8 @@ _READERS: Final[dict[bytes, Callable[[Unjellier, Expression], Any]]] = {
     b"boolean": _boolean,
     b"list": Unjellier._list,
     b"tuple": lambda unjellier, expression: tuple(unjellier._list(expression)),
-    b"set": lambda unjellier, expression: set(unjellier._list(expression)),
-    b"frozenset": lambda unjellier, expression: frozenset(unjellier._list(expression)),
+    b"set": lambda unjellier, expression: set(unjellier._members(expression)),
+    b"frozenset": lambda unjellier, expression: frozenset(unjellier._members(expression)),
     b"dictionary": Unjellier._mapping,
     b"decimal": _decimal,
     b"datetime": lambda unjellier, expression: datetime.datetime(*_numbers(expression)),

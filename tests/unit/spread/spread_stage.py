@@ -17,6 +17,8 @@ from twisted.spread import pb
 from piped import ConfigurationError, RuntimeEnvironment
 from piped.config.gathering import gather_text
 from piped.runtime.assembly import check, configure
+from piped.spread.broker import Broker, Limits
+from piped.spread.client import PipedPBClientFactory
 
 
 class Reactor(Clock):
@@ -30,6 +32,11 @@ class Wire(StringTransport):
     """One end of a connection, which knows whether it was cut."""
 
     is_cut = False
+    #: Whether the other end does not let it be closed, as a peer over TLS can.
+    is_held = False
+
+    def loseConnection(self) -> None:
+        self.disconnecting = not self.is_held
 
     def abortConnection(self) -> None:
         self.is_cut = self.disconnecting = True
@@ -186,3 +193,53 @@ class Mute:
 
     def connectionLost(self, reason: Any) -> None:
         pass
+
+
+class Remote(pb.Root):
+    """A server of a program that knows nothing but twisted.spread."""
+
+    def remote_echo(self, *args: Any, **kwargs: Any) -> Any:
+        return args[0] if args else kwargs
+
+    def remote_fail(self, kind: str) -> Any:
+        raise pb.Error("known") if kind == "known" else KeyError("secret detail")
+
+    def remote_never(self) -> Any:
+        return Deferred()
+
+    def remote_odd(self) -> Any:
+        return object()
+
+    def remote_lend(self) -> Any:
+        return pb.Referenceable()
+
+    def remote_call_me(self, other: Any) -> Any:
+        return other.callRemote("tell", "back")
+
+
+class Client:
+    """A client of ours, connected to a bare server."""
+
+    def __init__(self, **limits: Any) -> None:
+        self.clock = Reactor()
+        self.factory = PipedPBClientFactory("pb.client.main", self.clock, Limits(**limits))
+        server = pb.PBServerFactory(Remote()).buildProtocol(None)
+        self.link = Link(server, self.factory.buildProtocol(None))
+        self.broker: Broker = self.link.ends[1]
+        self.root = now(self.factory.getRootObject())
+
+    def ask(self, name: str, *args: Any, **kwargs: Any) -> Any:
+        told: list[Any] = []
+        self.root.callRemote(name, *args, **kwargs).addBoth(told.append)
+        self.link.pump()
+        return told[0] if told else None
+
+
+def ladder(steps: int, kind: bytes = b"tuple") -> Any:
+    """A tuple of twice the same tuple of twice the same tuple …: short to write, and 2 ** steps values to hash."""
+    expression: Any = [b"tuple", 1, 2]
+    for number in range(steps):
+        again = [b"dereference", number]
+        second = [b"tuple", again] if kind == b"frozenset" else again
+        expression = [kind, [b"reference", number, expression], second]
+    return expression

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from spread_stage import Link, Reactor, Server
+from spread_stage import Link, Mute, Reactor, Server
+from twisted.cred.credentials import IUsernameHashedPassword
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionDone, DNSLookupError
 from twisted.python.failure import Failure
@@ -25,7 +26,7 @@ class Network:
     def __init__(self, server: Server) -> None:
         self.server, self.error = server, None
         self.tries = 0
-        self.is_silent = False
+        self.is_silent = self.is_mute = False
 
     def connect(self, factory: Any) -> Deferred[Any]:
         self.tries += 1
@@ -34,7 +35,8 @@ class Network:
             connecting.errback(Failure(self.error))
         elif not self.is_silent:
             broker = factory.buildProtocol(None)
-            self.link = Link(self.server.service.factory.buildProtocol(None), broker)
+            server = Mute() if self.is_mute else self.server.service.factory.buildProtocol(None)
+            self.link = Link(server, broker)
             self.server.links = [self.link]
             connecting.callback(broker)
         return connecting
@@ -187,10 +189,66 @@ def test_a_server_that_never_answers_is_given_up_in_time(caplog: Any) -> None:
     stage.network.is_silent = True
     stage.start()
     stage.advance(5)
-    assert "cannot connect" in caplog.text
+    assert "cannot connect: TimeoutError: the server has not answered within 5 s" in caplog.text
     stage.network.is_silent = False
     stage.advance(2)
     assert stage.root.heard == ["ready"]
+
+
+class Undecided:
+    """A checker that lets everybody wait until it has an answer."""
+
+    credentialInterfaces = (IUsernameHashedPassword,)
+    answer: Any = None
+
+    def requestAvatarId(self, credentials: Any) -> Any:
+        return self.answer or Deferred()
+
+
+def test_a_server_that_does_not_let_go_is_left_before_it_is_tried_again(caplog: Any) -> None:
+    """One that neither answers nor closes is cut after two seconds; its end harms no later connection."""
+    checker = f"checker: {{name: {__name__}.Undecided}}"
+    stage = Stage(f"processor: main, {checker}", login_timeout=5, username="ada", password="secret")
+    stage.start()
+    first = stage.network.link
+    first.wires[1].is_held = True
+    stage.advance(5)
+    assert "cannot log in: TimeoutError: the server has not answered within 5 s" in caplog.text
+    Undecided.answer = b"ada"
+    stage.advance(1.9)
+    assert (stage.network.tries, first.wires[1].is_cut) == (1, False)
+    stage.advance(0.1)
+    assert first.is_lost
+    stage.pump()
+    assert (stage.network.tries, stage.root.heard) == (2, ["ready"])
+    stage.network.link.break_off()
+    assert stage.root.heard == ["ready", "lost"]
+
+
+def test_a_stop_closes_a_connection_that_cannot_be_used_yet() -> None:
+    """A server that has not said a word is left at once, too."""
+    stage = Stage()
+    stage.network.is_mute = True
+    stage.start()
+    stage.client.stopService()
+    stage.pump()
+    assert stage.network.link.is_lost
+    assert stage.clock.getDelayedCalls() == []
+
+
+def test_a_start_waits_for_the_end_of_what_was_before() -> None:
+    """Stopped and started in one go, a client has one connection, and hears when that is lost."""
+    stage = Stage()
+    stage.start()
+    stage.network.link.wires[1].is_held = True
+    stage.client.stopService()
+    stage.client.startService()
+    stage.pump()
+    assert stage.network.tries == 1
+    stage.advance(2)
+    assert (stage.network.tries, stage.root.heard) == (2, ["ready", "lost", "ready"])
+    stage.network.link.break_off()
+    assert stage.root.heard[-1] == "lost"
 
 
 def test_a_stop_closes_the_connection_and_ends_the_trying() -> None:

@@ -81,6 +81,19 @@ def test_who_fails_too_often_is_hung_up_on() -> None:
     assert one.ask(log_in(one, b"ada", b"enchantress"), "x") == "ada"
 
 
+def test_who_fails_too_often_and_does_not_leave_is_cut() -> None:
+    """A peer that holds on to a connection that is being closed does not take the place of others."""
+    one = server()
+    factory = one.connect()
+    one.links[0].wires[0].is_held = True
+    for _ in range(MOST_TRIES + 1):
+        log_in(one, b"ada", b"wrong", factory)
+    assert not one.links[0].is_lost
+    one.advance(2)
+    assert one.links[0].is_lost
+    assert one.clock.getDelayedCalls() == []
+
+
 def test_who_does_not_log_in_is_hung_up_on_in_time() -> None:
     """login_timeout is for the login; who has logged in stays."""
     one = server()
@@ -144,11 +157,12 @@ class Anybody(AllowAnonymousAccess):
     """A checker that lets everybody in."""
 
 
-def test_a_login_may_be_anonymous() -> None:
-    """A checker for it lets clients in without a name; others do not."""
+def test_a_login_may_be_anonymous(caplog: Any) -> None:
+    """A checker for it lets clients in without a name; others do not, which is no error of theirs."""
     one = server("Anybody")
     assert one.ask(log_in(one, None), "x") == ()
     assert name_of(log_in(server(), None)) == "twisted.cred.error.UnauthorizedLogin"
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
 
 
 @pytest.mark.parametrize("args", [(), (1,), (None,), ([b"x"],), (b"a", b"b")], ids=repr)

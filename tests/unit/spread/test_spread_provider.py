@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from spread_stage import Link, Mute, Offer, Reactor, Server, assembled, resource
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import Deferred, fail, succeed
 from twisted.spread import pb
 
 from piped.providers.spread_provider import PBClientProvider, PBServerProvider, PipedPBClientFactory
@@ -19,9 +19,12 @@ class Port:
     """An open port, which notes that it was closed."""
 
     is_open = True
+    #: Fires when it is closed, if that takes its time.
+    closing: Deferred[Any] | None = None
 
-    def stopListening(self) -> None:
+    def stopListening(self) -> Deferred[Any] | None:
         self.is_open = False
+        return self.closing
 
 
 class Place:
@@ -29,8 +32,11 @@ class Place:
 
     def __init__(self) -> None:
         self.ports: list[Port] = []
+        self.is_taken = False
 
     def listen(self, factory: Any) -> Deferred[Any]:
+        if self.is_taken:
+            return fail(OSError("address in use"))
         self.ports.append(Port())
         return succeed(self.ports[-1])
 
@@ -95,6 +101,53 @@ def test_a_server_that_is_stopped_hangs_up_on_its_own_callers_and_listens_again(
     assert [port.is_open for port in place.ports] == [False, True]
     assert server.environment.listeners.members[0].port is place.ports[1]
     assert server.call("x", 1) == 1
+
+
+def test_a_server_may_be_stopped_and_started_at_any_moment() -> None:
+    """A start waits until the port is closed; whatever was said last is what is done."""
+    server = Server(ECHO)
+    place = opened(server)
+    place.ports[0].closing = Deferred()
+    fired: list[str] = []
+    server.service.stopService().addBoth(lambda _: fired.append("stopped"))
+    server.service.startService().addBoth(lambda _: fired.append("started"))
+    assert (len(place.ports), fired) == (1, [])
+    server.service.stopService().addBoth(lambda _: fired.append("stopped again"))
+    place.ports[0].closing.callback(None)
+    assert (len(place.ports), sorted(fired)) == (1, ["started", "stopped", "stopped again"])
+    server.service.startService()
+    assert [port.is_open for port in place.ports] == [False, True]
+    server.service.stopService()
+    server.service.startService()
+    assert [port.is_open for port in place.ports] == [False, False, True]
+
+
+def test_both_who_stop_a_server_hear_of_its_end() -> None:
+    """A stop by the program, and one by the end of the process, wait for the same callers."""
+    server = Server(ECHO)
+    opened(server)
+    server.root()
+    fired: list[int] = []
+    for number in range(2):
+        server.service.stopService().addBoth(lambda _, number=number: fired.append(number))
+    assert fired == []
+    server.pump()
+    assert sorted(fired) == [0, 1]
+
+
+def test_a_port_that_was_taken_meanwhile_is_tried_again_by_the_next_start() -> None:
+    """The start fails; once the port is free, another one works."""
+    server = Server(ECHO)
+    place = opened(server)
+    server.service.stopService()
+    place.is_taken = True
+    failures: list[Any] = []
+    server.service.startService().addErrback(failures.append)
+    assert "address in use" in str(failures)
+    server.service.stopService()
+    place.is_taken = False
+    server.service.startService()
+    assert [port.is_open for port in place.ports] == [False, True]
 
 
 def test_a_stopped_process_leaves_no_port_to_open_again() -> None:
