@@ -7,12 +7,9 @@ import warnings
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from twisted.internet.endpoints import clientFromString
-from twisted.internet.testing import MemoryReactorClock
-
 from piped import Bytes, ConfigurationError, Count, DottedName, Mark, Problem, ProcessorPath, Seconds
 from piped.config.nodes import Node
-from piped.runtime import endpoints
+from piped.runtime.places import Places
 from piped.spread.broker import Limits
 from piped.spread.calls import NO_ANSWER, Answering
 from piped.spread.login import UNDERSTOOD
@@ -23,52 +20,6 @@ _HIGHEST = 65535
 
 if TYPE_CHECKING:
     from piped.spec.checking import Checker
-
-
-class Listen(str):
-    """A port, or a Twisted endpoint such as `tcp:8789` or `ssl:8789:privateKey=key.pem:certKey=certificate.pem`."""
-
-    __shape__ = str | int
-    where: Mark | None
-
-    def __new__(cls, written: str | int, where: Mark | None = None) -> Listen:
-        made = super().__new__(cls, str(written))
-        made.where = where
-        return made
-
-    @classmethod
-    def __check__(cls, checker: Checker, node: Node) -> Listen | None:
-        written = checker.value(str | int, node, owner="a place to listen")
-        if written is None:
-            return None
-        if not endpoints.is_known_only_when_running(written):
-            try:
-                endpoints.endpoint(None, written)
-            except ValueError as error:
-                fix = "write a port, or an endpoint such as tcp:8789 or ssl:8789:privateKey=key.pem"
-                if isinstance(error.__cause__, OSError):
-                    fix = "put the key and the certificate there, or write where they are"
-                checker.problems.append(Problem(str(error), node.where, fix))
-                return None
-        return cls(written, node.where)
-
-
-class Places(tuple[Listen, ...]):
-    """A place to listen, or a list of them."""
-
-    __slots__ = ()
-    __shape__ = str | int | list[str | int]
-
-    @classmethod
-    def __check__(cls, checker: Checker, node: Node) -> Places | None:
-        if not node.is_list:
-            place = Listen.__check__(checker, node)
-            return None if place is None else cls([place])
-        if not node.value:
-            checker.refuse("what stands behind listen", "at least one place", node)
-            return None
-        places = [Listen.__check__(checker, each) for each in node.value]
-        return cls(place for place in places if place is not None)
 
 
 class Endpoint(str):
@@ -88,7 +39,7 @@ class Endpoint(str):
         if written is None:
             return None
         try:
-            client_endpoint(MemoryReactorClock(), written)
+            client_endpoint(None, written)
         except ValueError as error:
             fix = "write one such as tcp:host=localhost:port=8789, tls:pb.example.com:8789 or unix:/run/pb"
             checker.problems.append(Problem(str(error), node.where, fix))
@@ -102,6 +53,9 @@ def client_endpoint(reactor: Any, written: str) -> Any:
     Raises:
         ValueError: there can be none; the text says why.
     """
+    # Imported late, as it brings OpenSSL along, for which a check of what connects to nothing would wait.
+    from twisted.internet.endpoints import clientFromString
+
     port = _PORT.search(written)
     if port and int(port[1] or port[2]) > _HIGHEST:
         raise ValueError(f"{written!r} is no endpoint to connect to: the highest port is {_HIGHEST}")
