@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import logging
+import traceback
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -152,7 +153,7 @@ class KeyFiles:
         found = []
         for path in self._files.get(username, ()):
             try:
-                keys, mistakes = authorized_keys(read_file(path), path)
+                keys, mistakes = authorized_keys(path)
             except (OSError, ValueError) as error:
                 _log.error("the keys of %s cannot be read: %s", username.decode(errors="replace"), said(error))
                 continue
@@ -162,15 +163,20 @@ class KeyFiles:
         return found
 
 
-def authorized_keys(data: bytes, path: str) -> tuple[list[Key], list[str]]:
-    """The keys of a file, one a line, and for each line that holds none what is wrong with it.
+def authorized_keys(path: str) -> tuple[list[Key], list[str]]:
+    """The keys in a file, one a line, and for each line that holds none what is wrong with it.
 
     Options in front of a key (`from="…"`, `command="…"`) are restrictions: a line that has them is not taken, as they
-    would not be kept.
+    would not be kept. Nor is a file that others may write: any of them could let himself in.
 
     Source: sshd(8), AUTHORIZED_KEYS FILE FORMAT.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: it is too long for one, or others may write it.
     """
     keys, mistakes = [], []
+    data = read_file(path, 0o022, "others may write {}: chmod go-w it")
     for number, line in enumerate(data.splitlines(), 1):
         line = line.strip()
         if not line or line.startswith(b"#"):
@@ -207,7 +213,10 @@ class FirstAccepting:
             except UnauthorizedLogin as error:
                 refusal = error
             except Exception as error:  # somebody's checker: the others are asked, and nobody is let in by a mistake
-                _log.error("%s has failed: %s", type(checker).__name__, told(error), exc_info=error)
+                # Its text is not logged: it may hold the password, or lines that a client has made up for the log.
+                frames = "".join(traceback.format_tb(error.__traceback__)).rstrip()
+                _log.error("%s has failed: %s\n%s", type(checker).__name__, type(error).__name__, frames)
+                refusal = UnauthorizedLogin("a checker has failed")
         raise refusal
 
 

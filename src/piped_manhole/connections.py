@@ -80,7 +80,18 @@ class Connection(SSHServerTransport):
         self._next_beat: Any = None
         self._came_at = self.clock.seconds()
         self.factory.connections.add(self)
+        self.transport.registerProducer(self, True)
         super().connectionMade()
+
+    def pauseProducing(self) -> None:
+        """Hear nothing from a client that does not take its answers: they would fill the memory."""
+        self.transport.pauseProducing()
+
+    def resumeProducing(self) -> None:
+        self.transport.resumeProducing()
+
+    def stopProducing(self) -> None:
+        """The connection is lost, which is told elsewhere."""
 
     def dataReceived(self, data: bytes) -> None:
         """Take what the client sends; whatever is wrong with it ends this connection, and nothing else."""
@@ -107,6 +118,7 @@ class Connection(SSHServerTransport):
         self.is_cut = True
         self._cutting = self.clock.callLater(GRACE, self.transport.abortConnection)
         super().sendDisconnect(reason, desc)
+        self.transport.unregisterProducer()  # what it would resume is over, and closing would wait for it
 
     def _cut(self, why: str) -> None:
         if not self.is_cut:
@@ -204,6 +216,11 @@ class Channels(SSHConnection):
             self._refuse(sender, OPEN_RESOURCE_SHORTAGE, b"too many sessions")
         else:
             super().ssh_CHANNEL_OPEN(packet)
+
+    def adjustWindow(self, channel: Any, bytesToAdd: int) -> None:
+        """Let the client send more, unless what it has sent has to wait."""
+        if channel.takes_more:
+            super().adjustWindow(channel, bytesToAdd)
 
     def _refuse(self, sender: int, reason: int, why: bytes) -> None:
         self.transport.sendPacket(MSG_CHANNEL_OPEN_FAILURE, struct.pack(">2L", sender, reason) + NS(why) + NS(b""))

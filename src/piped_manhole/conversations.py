@@ -27,6 +27,9 @@ class Listener(Protocol):
     def leave(self, status: int) -> None:
         """End the session, once all that was told has been sent."""
 
+    def take_more(self) -> None:
+        """Let the client send what was held back."""
+
 
 class Conversation:
     """Evaluates what a client says, one text after another.
@@ -44,6 +47,11 @@ class Conversation:
     def is_busy(self) -> bool:
         """Whether something is being waited for."""
         return self._evaluation is not None
+
+    @property
+    def takes_more(self) -> bool:
+        """Whether the client may go on to send; otherwise it waits once a little has come."""
+        return True
 
     def begin(self) -> None:
         """Called once, before any input."""
@@ -85,6 +93,7 @@ class Conversation:
         if not self.is_over:
             self._tell_end(evaluation)
             self.go_on()
+            self._listener.take_more()
 
     def _tell_end(self, evaluation: Evaluation) -> None:
         error = evaluation.result()
@@ -140,6 +149,10 @@ class Script(Conversation):
         self._rest = self._statement = ""
         self._has_ended = False
 
+    @property
+    def takes_more(self) -> bool:
+        return not self.is_busy  # a script may be of any length
+
     def received(self, data: bytes) -> None:
         self._rest += self._decoder.decode(data)
         if len(self._rest) + len(self._statement) > MOST_TYPED:
@@ -168,8 +181,9 @@ class Script(Conversation):
                 return None
             if self._is_ended_by(line):  # it stays for the next statement
                 return self._taken()
+            is_within = self._statement != "" and line[:1].isspace()
             self._rest, self._statement = rest, f"{self._statement}{line.rstrip(chr(13))}\n"
-            if not line.strip() or line.startswith("#"):  # in a file these end no block
+            if is_within or not line.strip() or line.startswith("#"):  # in a file these end no block
                 continue
             if not self._console.needs_more(self._statement.removesuffix("\n")):
                 return self._taken()

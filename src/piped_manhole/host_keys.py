@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+import tempfile
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -105,14 +106,20 @@ def said(error: OSError | ValueError) -> str:
     return str(error)
 
 
-def read_file(path: str) -> bytes:
+def read_file(path: str, forbidden: int = 0, why: str = "") -> bytes:
     """What a file of keys holds.
+
+    Args:
+        forbidden: permissions that others may not have, and
+        why: not.
 
     Raises:
         OSError: it cannot be read.
-        ValueError: it is too long for one.
+        ValueError: it is too long for one, or others have permissions that are forbidden.
     """
     with open(path, "rb") as file:
+        if stat.S_IMODE(os.fstat(file.fileno()).st_mode) & forbidden:
+            raise ValueError(why.format(shown(path)))
         data = file.read(MOST_BYTES + 1)
     if len(data) > MOST_BYTES:
         raise ValueError(f"{shown(path)} is too long for a file of keys")
@@ -187,8 +194,7 @@ def own_key(path: str) -> tuple[Key, bool]:
         return _kept_key(path), False
     secret = Ed25519PrivateKey.generate()
     data = secret.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption())
-    written = f"{path}.{os.getpid()}"
-    descriptor = os.open(written, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    descriptor, written = tempfile.mkstemp(prefix=f"{os.path.basename(path)}.", dir=os.path.dirname(path) or ".")
     try:
         with open(descriptor, "wb") as file:
             file.write(data)
@@ -203,9 +209,7 @@ def own_key(path: str) -> tuple[Key, bool]:
 
 
 def _kept_key(path: str) -> Key:
-    data = read_file(path)
-    if stat.S_IMODE(os.stat(path).st_mode) & 0o077:
-        raise ValueError(f"others may read {shown(path)}: chmod 600 it, or remove it and a new one is made")
+    data = read_file(path, 0o077, "others may read {}: chmod 600 it, or remove it and a new one is made")
     try:
         return private_key(data)
     except ValueError as error:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from twisted.conch.error import ConchError, IgnoreAuthentication
-from twisted.conch.ssh.common import getNS
+from twisted.conch.ssh.common import NS, getNS
 from twisted.conch.ssh.transport import DISCONNECT_PROTOCOL_ERROR
 from twisted.conch.ssh.userauth import SSHUserAuthServer
 from twisted.cred.error import UnauthorizedLogin
@@ -24,6 +24,10 @@ SIGNATURES: Final = (
     b"sk-ssh-ed25519@openssh.com",
     b"sk-ecdsa-sha2-nistp256@openssh.com",
 )
+
+
+#: Bytes of a public key; RSA of 16,384 bits, the longest that OpenSSL takes, needs half of it.
+MOST_KEY: Final = 4096
 
 
 class Quiet(Logger):
@@ -65,9 +69,11 @@ class Logins(SSHUserAuthServer):
 
     def auth_publickey(self, packet: bytes) -> Deferred[Any]:
         """A key, or the proof that the client has it; signatures are of the algorithm that the client has named."""
-        algorithm, _, signature = getNS(packet[1:], 2)
+        algorithm, key, signature = getNS(packet[1:], 2)
         if algorithm not in SIGNATURES:
             return fail(UnauthorizedLogin(f"signatures of the kind {algorithm[:40]!r} are not accepted"))
+        if not _is_public(key, algorithm):
+            return fail(UnauthorizedLogin("the key is not what it is said to be"))
         if packet[0] and getNS(getNS(signature)[0])[0] != algorithm:
             return fail(UnauthorizedLogin("the signature is not what it is said to be"))
         return super().auth_publickey(packet)
@@ -87,3 +93,19 @@ class Logins(SSHUserAuthServer):
             why = str(failure.value) or "wrong user or password" if is_known else type(failure.value).__name__
             self.transport.refused(self.user, self.method, why)
         return failure
+
+
+def _is_public(key: bytes, algorithm: bytes) -> bool:
+    """Whether it is a public key of the kind that makes such signatures.
+
+    Conch would also read private keys, in any form, and compute for seconds whether a long one is sound.
+
+    Source: RFC 4253, 6.6; RFC 8332, 3: all RSA keys are of the kind `ssh-rsa`.
+    """
+    kind = b"ssh-rsa" if algorithm.startswith(b"rsa-") else algorithm
+    if len(key) > MOST_KEY or not key.startswith(NS(kind)):
+        return False
+    parts = 0
+    while len(key) >= 4:
+        parts, key = parts + 1, getNS(key)[1]
+    return parts <= 4 and not key  # private ones have more

@@ -10,7 +10,7 @@ from twisted.python.filepath import FilePath
 from piped import ConfigurationError, Count, Namespace, Problem, ResourcePath, Seconds
 from piped.runtime.places import Listen
 from piped_manhole.checkers import Credentials, authorized_keys
-from piped_manhole.host_keys import HostKeys, read_file, said
+from piped_manhole.host_keys import HostKeys, said
 
 if TYPE_CHECKING:
     from piped.config.nodes import Node
@@ -29,7 +29,7 @@ class KeyFile(str):
         if file is None:
             return None
         try:
-            keys, mistakes = authorized_keys(read_file(file.path), file.path)
+            keys, mistakes = authorized_keys(file.path)
             if mistakes or not keys:
                 raise ValueError(mistakes[0] if mistakes else "there is no key in it")
         except (OSError, ValueError) as error:

@@ -10,8 +10,8 @@ from piped_manhole.keyboard import Key, Keyboard
 from piped_manhole.line import INDENTATION, Line
 from piped_manhole.painting import Painter, Size, columns
 
-#: Bytes that are kept of what is typed while something is being waited for.
-MOST_AHEAD = 256 * 1024
+#: Bytes of what is typed while something is being waited for, above which the client has to wait too.
+MOST_AHEAD = 128 * 1024
 #: Names that are shown when several are possible.
 MOST_NAMES = 200
 _INTERRUPT = b"\x03"
@@ -53,6 +53,10 @@ class Prompt(Conversation):
             "delete word": line.delete_word,
         }
 
+    @property
+    def takes_more(self) -> bool:
+        return len(self._ahead) < MOST_AHEAD  # and below it, so that a ctrl-C is heard
+
     def begin(self) -> None:
         self._listener.tell(self._greeting)
         self.go_on()
@@ -67,7 +71,7 @@ class Prompt(Conversation):
             # What was typed before it is thrown away, as a terminal does.
             self._ahead, data = b"", data.rpartition(_INTERRUPT)[2]
             self.interrupt()
-        self._ahead = (self._ahead + data)[:MOST_AHEAD]
+        self._ahead += data
         self._hear()
 
     def input_ended(self) -> None:

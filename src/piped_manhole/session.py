@@ -20,8 +20,6 @@ from piped_manhole.prompt import Prompt
 
 #: Bytes that wait for a client that does not take them; what is printed beyond is left out.
 MOST_UNSENT: Final = 16 * 1024 * 1024
-#: Bytes that a client may send before it has said what the session is for.
-MOST_EARLY: Final = 256 * 1024
 #: Bytes that are worth a packet of their own.
 _PACKET: Final = 32 * 1024
 #: Signals that a client may send: they cancel what is being waited for.
@@ -122,6 +120,7 @@ class Session(SSHChannel):
             conversation.received(early)
         if self._has_ended and not conversation.is_over:
             conversation.input_ended()
+        self.take_more()
 
     # Input
 
@@ -129,7 +128,7 @@ class Session(SSHChannel):
         self.conn.transport.input_came()
         conversation = self._conversation
         if conversation is None or not self._has_begun:
-            self._early = (self._early + data)[:MOST_EARLY]
+            self._early += data  # no more than fits in the window
         elif not conversation.is_over:
             if isinstance(conversation, Command) and self._terminal is not None and b"\x03" in data:
                 conversation.interrupt()
@@ -152,6 +151,16 @@ class Session(SSHChannel):
     def closed(self) -> None:
         if self._conversation is not None:
             self._conversation.hang_up()
+
+    @property
+    def takes_more(self) -> bool:
+        """Whether the client may go on to send."""
+        return self._has_begun and self._conversation is not None and self._conversation.takes_more
+
+    def take_more(self) -> None:
+        """Let the client send what was held back."""
+        if taken := self.localWindowSize - self.localWindowLeft:
+            self.conn.adjustWindow(self, taken)
 
     # Output
 

@@ -104,6 +104,7 @@ def test_files_of_keys_are_read_anew(tmp_path: Path) -> None:
     path = tmp_path / "keys"
     checker = KeyChecker(KeyFiles({b"ada": [str(path)]}, execute).keys_of)
     path.write_bytes(line_of(EVE))
+    path.chmod(0o644)
     assert isinstance(result_of(checker, with_key(ADA, signed_by=ADA)), UnauthorizedLogin)
     path.write_bytes(line_of(EVE) + b"\n" + line_of(ADA))
     assert result_of(checker, with_key(ADA, signed_by=ADA)) == b"ada"
@@ -111,12 +112,28 @@ def test_files_of_keys_are_read_anew(tmp_path: Path) -> None:
     assert isinstance(result_of(checker, with_key(ADA, signed_by=ADA)), UnauthorizedLogin)
 
 
-def test_restricted_keys_are_not_taken() -> None:
+def test_a_file_that_others_may_write_opens_nothing(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Any of them could let himself in; as with OpenSSH, nobody can, and the log tells why."""
+    path = tmp_path / "keys"
+    path.write_bytes(line_of(ADA))
+    checker = KeyChecker(KeyFiles({b"ada": [str(path)]}, execute).keys_of)
+    for mode in (0o664, 0o646):
+        path.chmod(mode)
+        assert isinstance(result_of(checker, with_key(ADA, signed_by=ADA)), UnauthorizedLogin)
+    assert f"the keys of ada cannot be read: others may write {path}: chmod go-w it" in caplog.text
+    path.chmod(0o644)
+    assert result_of(checker, with_key(ADA, signed_by=ADA)) == b"ada"
+
+
+def test_restricted_keys_are_not_taken(tmp_path: Path) -> None:
     """Their restrictions would not be kept; each line that is not taken is told with its number."""
     data = b"\n# a comment\n" + line_of(ADA) + b'\nfrom="10.0.0.1" ' + line_of(EVE) + b"\nssh-rsa AAAA\n"
-    keys, mistakes = authorized_keys(data, "keys")
+    path = tmp_path / "keys"
+    path.write_bytes(data)
+    path.chmod(0o644)
+    keys, mistakes = authorized_keys(str(path))
     assert keys == [ADA.public()]
-    assert [mistake[:7] for mistake in mistakes] == ["keys:4:", "keys:5:"]
+    assert [mistake.split(": ")[0] for mistake in mistakes] == [f"{path}:4", f"{path}:5"]
     assert "options in front" in mistakes[0]
 
 
@@ -129,9 +146,24 @@ def test_the_first_that_accepts_decides(caplog: pytest.LogCaptureFixture) -> Non
     assert asked(b"first", b"second") == b"first"
     assert asked(UnauthorizedLogin(), b"second") == b"second"
     assert asked(ZeroDivisionError("broken"), b"second") == b"second"
-    assert "Answers has failed: ZeroDivisionError: broken" in caplog.text
     assert isinstance(asked(ValidPublicKey(), b"second"), ValidPublicKey)
-    assert isinstance(asked(ZeroDivisionError()), UnauthorizedLogin)
+    assert str(asked(ZeroDivisionError())) == "a checker has failed"
+    assert "Answers has failed: ZeroDivisionError\n" in caplog.text
+
+
+def test_a_checker_that_fails_tells_no_secret(caplog: pytest.LogCaptureFixture) -> None:
+    """The log has the place, and not the text: databases put the password into it, and clients lines of their own."""
+
+    class Broken:
+        def requestAvatarId(self, credentials: Any) -> Any:
+            raise LookupError(f"no such row: {credentials.username!s} {credentials.password!s}\nforged line")
+
+    credentials = UsernamePassword("eve", "sesame")
+    assert isinstance(result_of(FirstAccepting(IUsernamePassword, [Broken()]), credentials), UnauthorizedLogin)
+    assert "Broken has failed: LookupError" in caplog.text
+    assert f'File "{__file__}", line' in caplog.text
+    for told in ("sesame", "eve", "\nforged"):
+        assert told not in caplog.text
 
 
 def test_a_database_of_keys_is_a_checker() -> None:

@@ -81,6 +81,19 @@ def test_who_was_told_to_go_is_not_heard_any_more() -> None:
     assert client.received(91) == []
 
 
+def test_who_does_not_take_answers_is_not_heard() -> None:
+    """They would fill the memory; who takes them again is heard again, and who was told to go is not."""
+    manhole = Manhole()
+    wire = manhole.connect()
+    assert (wire.transport.producer, wire.transport.streaming) == (wire.server, True)
+    wire.transport.producer.pauseProducing()
+    assert wire.transport.producerState == "paused"
+    wire.transport.producer.resumeProducing()
+    assert wire.transport.producerState == "producing"
+    manhole.clock.advance(60)
+    assert wire.transport.producer is None
+
+
 def test_attempts_are_counted(caplog: pytest.LogCaptureFixture) -> None:
     """Each takes its time, and is told in the log without the password."""
     caplog.set_level(logging.INFO, "piped.manhole")

@@ -30,6 +30,9 @@ class Client:
         assert self.status is None, "it has ended twice"
         self.status = status
 
+    def take_more(self) -> None:
+        """Nobody holds anything back."""
+
 
 def commanded(text: str, **namespace: Any) -> tuple[Client, Command]:
     client = Client()
@@ -123,6 +126,22 @@ def test_a_script_runs_as_it_comes() -> None:
     assert client.out == "1\n"
     script.received(b"print(2)\r\n")
     assert client.out == "1\n0\n1\n2\n"
+
+
+def test_a_long_block_costs_no_more_than_its_length() -> None:
+    """It is looked at when it may have ended, and not again for each of its lines."""
+
+    class Counting(Console):
+        asked = 0
+
+        def needs_more(self, text: str) -> bool:
+            self.asked += 1
+            return super().needs_more(text)
+
+    client, console = Client(), Counting({})
+    script = Script(console, client)
+    script.received(b"def last():\n" + b"    a = 1\n" * 2000 + b"    return a\nlast()\n")
+    assert (client.out, console.asked) == ("1\n", 3)
 
 
 def test_the_first_failure_ends_a_script() -> None:

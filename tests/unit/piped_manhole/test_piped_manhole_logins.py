@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from manhole_stage import Client, Manhole
 from twisted.conch.ssh.common import NS
 from twisted.conch.ssh.keys import Key
@@ -14,6 +15,7 @@ from piped_manhole.checkers import KeyChecker
 from piped_manhole.connections import BEAT
 
 KEY = Key(rsa.generate_private_key(65537, 2048))
+LONG = rsa.generate_private_key(65537, 3072)
 SUCCESS = 52
 
 
@@ -41,6 +43,29 @@ def test_signatures_are_made_with_sha2(said: bytes, signed: bytes, is_accepted: 
     """SHA-1 is not accepted, whatever it is said to be."""
     manhole = Manhole([KeyChecker(lambda user: [KEY.public()])])
     assert log_in(manhole.connect().client(), said, signed) is is_accepted
+
+
+@pytest.mark.parametrize(
+    "blob",
+    [
+        LONG.private_bytes(Encoding.PEM, PrivateFormat.TraditionalOpenSSL, NoEncryption()),
+        Key(LONG).privateBlob(),
+        NS(b"ssh-rsa") + b"\0" * 200_000,
+        NS(b"ssh-ed25519") + NS(b"x" * 32),
+        KEY.public().toString("OPENSSH"),
+        KEY.public().blob() + b"x",
+        b"\0\0",
+        b"",
+    ],
+    ids=["PEM", "agent", "parts", "another kind", "text", "more", "less", "nothing"],
+)
+def test_only_public_keys_are_looked_at(blob: bytes, caplog: pytest.LogCaptureFixture) -> None:
+    """As SSH sends them; to see whether a long private key is sound would hold up the process for seconds."""
+    client = Manhole([KeyChecker(lambda user: [KEY.public()])]).connect().client()
+    client.say(5, NS(b"ssh-userauth"))
+    client.say(50, NS(b"ada") + NS(b"ssh-connection") + NS(b"publickey") + b"\0" + NS(b"rsa-sha2-256") + NS(blob))
+    assert len(client.received(51)) == 1
+    assert "is refused by publickey: the key is not what it is said to be" in caplog.text
 
 
 def test_what_clients_send_does_not_break_the_log(caplog: pytest.LogCaptureFixture) -> None:

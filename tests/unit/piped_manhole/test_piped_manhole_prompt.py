@@ -29,6 +29,9 @@ class Terminal:
 
     tell_error = tell
 
+    def take_more(self) -> None:
+        self.has_taken_more = True
+
     def leave(self, status: int) -> None:
         self.status = status
 
@@ -91,15 +94,19 @@ def test_ctrl_c_clears_the_line_or_cancels_what_is_waited_for() -> None:
 
 
 def test_what_is_typed_ahead_waits() -> None:
-    """In order, up to a bound."""
+    """In order, and whole: above a bound the client has to wait too, until there is room."""
     waited: Deferred[str] = Deferred()
     terminal = Terminal(waited=waited)
     terminal.type("await waited\r")
     assert terminal.type("1 + 1\r2 + 2\r") == ""
-    terminal.type("x" * 10**6)
-    assert len(terminal.prompt._ahead) == MOST_AHEAD
+    assert terminal.prompt.takes_more
+    terminal.type("n = 1\r" * (MOST_AHEAD // 6) + "'en' 'd'\r")
+    assert not terminal.prompt.takes_more
     waited.callback("there")
+    assert terminal.has_taken_more
+    assert terminal.prompt.takes_more
     shown = terminal.screen()
+    assert "'end'\n" in shown
     assert shown.index("'there'\n") < shown.index("\n2\n") < shown.index("\n4\n")
 
 

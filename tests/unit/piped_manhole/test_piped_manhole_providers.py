@@ -36,9 +36,14 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in ("host", "ada"):
         key = Key(Ed25519PrivateKey.generate())
         (tmp_path / name).write_bytes(key.toString("OPENSSH"))
-        (tmp_path / f"{name}.pub").write_bytes(key.public().toString("OPENSSH"))
+        public = tmp_path / f"{name}.pub"
+        public.write_bytes(key.public().toString("OPENSSH"))
+        public.chmod(0o644)
     (tmp_path / "junk").write_text("junk")
     (tmp_path / "empty").write_text("# nobody yet\n")
+    (tmp_path / "empty").chmod(0o644)
+    (tmp_path / "open").write_bytes(public.read_bytes())
+    (tmp_path / "open").chmod(0o664)
     return tmp_path
 
 
@@ -83,6 +88,8 @@ def test_what_may_be_written(section: str, folder: Path) -> None:
         ("    authorized_keys: {ada: nowhere}", "site.yml:3:28: the authorized keys in 'nowhere': there is no file"),
         ("    authorized_keys: {ada: [ada.pub, empty]}", "site.yml:3:38: the authorized keys in 'empty': there is no"
          " key in it"),
+        ("    authorized_keys: {ada: open}", "site.yml:3:28: the authorized keys in 'open': others may write open:"
+         " chmod go-w it"),
         ("    authorized_keys: {ada: ada}", "site.yml:3:28: the authorized keys in 'ada': "),
         ("    port: 70000" + CHECKERS, "site.yml:3:11: 70000 is no port"),
         ("    dependencies: {a: context.nothing}" + CHECKERS, "site.yml:3:23: there is no 'context.nothing'"),

@@ -138,6 +138,26 @@ def test_what_is_sent_too_early_waits() -> None:
     assert (channel.out, channel.status) == ("1\n", 0)
 
 
+def test_a_script_that_waits_has_its_client_wait() -> None:
+    """What is piped in meanwhile is neither kept without end nor refused: it comes once it can be used."""
+    waited: Deferred[None] = Deferred()
+    channel = Channel(waited=waited)
+    early = NS(b"await waited\n" + b"n = 1\n" * 5000)
+    for _ in range(2):
+        channel.client.sendPacket(DATA, struct.pack(">L", 0) + early)
+    channel.ask(b"shell")
+    for _ in range(2):
+        channel.say(DATA, early)
+    assert channel.client.received(93) == []
+    waited.callback(None)
+    channel.client.pump()
+    [more] = channel.client.received(93)
+    assert struct.unpack(">2L", more) == (0, 4 * (len(early) - 4))
+    channel.say(DATA, NS(b"n + 1\n"))
+    channel.say(EOF)
+    assert (channel.out, channel.status) == ("2\n", 0)
+
+
 def test_a_slow_client_gets_everything() -> None:
     """In pieces, as its window opens, and the end after the last of them."""
     channel = Channel(window=10)
