@@ -33,7 +33,7 @@ class Response:
 
     @property
     def is_good(self) -> bool:
-        return 200 <= self.code < 400
+        return 200 <= self.code < 300
 
     @property
     def is_for_now(self) -> bool:

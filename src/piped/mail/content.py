@@ -2,18 +2,61 @@
 
 from __future__ import annotations
 
-import email.policy
+from contextlib import suppress
 from email.message import EmailMessage
 from email.parser import BytesParser
+from email.policy import EmailPolicy, Policy
 from tempfile import TemporaryFile
-from typing import IO, Final
+from typing import IO, Any, Final
 
-#: Bytes that are kept in memory.
+#: Bytes that are kept in memory, and those that are parsed in no time.
 LARGE: Final = 256 * 1024
-#: Boundaries of parts that are found in no time, and those that may be looked for: parts within parts cost the square.
+_SMALL: Final = 64 * 1024
+#: Parts that are found in no time, and those that may be looked for: parts within parts cost the square.
 _FEW_PARTS: Final = 20
 _MOST_PARTS: Final = 500
-_PARSER: Final = BytesParser(EmailMessage, policy=email.policy.default)
+#: Letters of a header that are parsed; what those of parts cost grows with the square.
+_LONGEST_HEADER: Final = 64 * 1024
+_LONGEST_HEADER_OF_PART: Final = 4 * 1024
+
+
+class BoundedPolicy(EmailPolicy):
+    """Has no header keep the server busy, however long somebody makes it: what is too much of it is not looked at."""
+
+    def header_fetch_parse(self, name: str, value: Any) -> Any:
+        limit = _LONGEST_HEADER_OF_PART if name.lower().startswith("content-") else _LONGEST_HEADER
+        # One that was set by the pipeline is parsed already.
+        return super().header_fetch_parse(name, value if hasattr(value, "name") else value[:limit])
+
+
+#: How mails of others are parsed.
+BOUNDED: Final = BoundedPolicy()
+
+
+class _Parts:
+    """Makes the messages of a mail, of which each part is one, up to a number."""
+
+    def __init__(self) -> None:
+        self._made = 0
+
+    def __call__(self, *, policy: Policy) -> EmailMessage:
+        self._made += 1
+        if self._made > _MOST_PARTS:
+            raise RecursionError("the mail has too many parts")
+        return EmailMessage(policy)
+
+
+def parsed(data: bytes) -> EmailMessage:
+    """A mail of somebody; a malformed one is no error, see its `defects`.
+
+    Raises:
+        RecursionError: it has too many parts, or they are nested too deeply.
+    """
+    if _boundaries(data) > _MOST_PARTS:
+        raise RecursionError("the mail has too many parts")
+    parser: Any = BytesParser(_Parts(), policy=BOUNDED)  # type: ignore[arg-type]  # it is called with a policy
+    message: EmailMessage = parser.parsebytes(data)
+    return message
 
 
 class Content:
@@ -36,8 +79,11 @@ class Content:
 
     @property
     def is_costly(self) -> bool:
-        """Whether to read it takes so long that a thread should: it is large, or has many parts within parts."""
-        return self._file is not None or _boundaries(self.read()) > _FEW_PARTS
+        """Whether to read it takes so long that a thread should: it is large, or has many parts."""
+        if self.size > _SMALL:
+            return True
+        data = self.read()
+        return _boundaries(data) > _FEW_PARTS or data.count(b"\n--") > _FEW_PARTS
 
     def write(self, data: bytes) -> None:
         self.size += len(data)
@@ -59,7 +105,8 @@ class Content:
     def clear(self) -> None:
         """Forget what was written."""
         if self._file is not None:
-            self._file.close()
+            with suppress(OSError):  # what is to be forgotten need not be written
+                self._file.close()
             self._file = None
         self._parts.clear()
 
@@ -72,10 +119,7 @@ class Content:
             RecursionError: it has too many parts, or they are nested too deeply.
         """
         try:
-            data = (before + self.read()).replace(b"\r\n", b"\n")
-            if _boundaries(data) > _MOST_PARTS:
-                raise RecursionError("the mail has too many parts")
-            return _PARSER.parsebytes(data)
+            return parsed((before + self.read()).replace(b"\r\n", b"\n"))
         finally:
             self.clear()
 

@@ -9,9 +9,11 @@ from datetime import UTC, datetime
 from email.utils import format_datetime
 from typing import Any, Final
 
+from piped import PipedError
 from piped.mail.content import Content
 
 _ODD: Final = re.compile(r"[^!-~]|[()<>\\]")
+_HEADER: Final = re.compile(rb"[!-9;-~]+:")
 
 
 @dataclass(slots=True, eq=False)
@@ -72,4 +74,6 @@ def header_bytes(header: Any) -> bytes:
         return b""
     text = header if isinstance(header, bytes) else str(header).encode()
     lines = [line for line in text.splitlines() if line.strip()]
+    if lines and not _HEADER.match(lines[0]):  # what is behind it would not be read as headers any more
+        raise PipedError(f"received_header gives {header!r}, which is no header: it begins with its name, 'Received: '")
     return b"".join(line + b"\r\n" for line in lines)

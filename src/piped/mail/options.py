@@ -227,6 +227,10 @@ class SmtpServerOptions:
     def __post_init__(self) -> None:
         if not self.places:
             raise ConfigurationError("a server without a place to listen takes no mails", hint="listen: 10025")
+        if not self.called.isprintable() or " " in self.called:
+            raise ConfigurationError(
+                f"host is {self.host!r}, which is no name of a host", hint="host: mail.example.org"
+            )
         if self.require_tls and self.tls is None and not all(place.startswith("ssl:") for place in self.places):
             raise ConfigurationError("nobody can begin TLS with this server", hint="add `tls`")
         self.checkers()

@@ -6,15 +6,30 @@ import re
 from copy import copy
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from email.errors import MessageError
 from email.message import Message
-from email.policy import SMTP
 from email.utils import format_datetime, getaddresses, make_msgid
 from typing import Any, Final
 
 from piped import PipedError
+from piped.mail.content import BoundedPolicy
 
 _NOT_IN_ADDRESS: Final = re.compile(r"[\x00-\x20<>\x7f]")
 _LINE_END: Final = re.compile(rb"\r\n|\r|\n")
+#: The end of a line that is neither that of its header nor followed by white space.
+_LOOSE_END: Final = re.compile(rb"(?:\r\n?+|\n)(?![ \t]|\Z)")
+_BCC: Final = re.compile(rb"^(?:Resent-)?Bcc[ \t]*:.*\n(?:[ \t].*\n)*", re.IGNORECASE | re.MULTILINE)
+
+
+class _WirePolicy(BoundedPolicy):
+    """Writes each header as one header, whatever is in it; those that came with a mail as they came."""
+
+    def fold_binary(self, name: str, value: Any) -> bytes:
+        # Line breaks that were hidden in an encoded word would make further headers, or the body.
+        return _LOOSE_END.sub(b"\r\n ", super().fold_binary(name, value))
+
+
+_WIRE: Final = _WirePolicy(linesep="\r\n", refold_source="none")
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,9 +39,10 @@ class Outgoing:
     Args:
         origin: the address of the sender, '' for a mail that wants no answer.
         recipients: the addresses it is for.
-        message: an email message, or its text or bytes.
-        now: seconds since 1970, for mails without a date.
-        host: of whom the id is, for mails without one.
+        message: an email message, or its text, bytes or an open file. It is made whole, or read, at once: it is to be
+            the same mail at every try.
+        now: seconds since 1970, for messages without a date.
+        host: of whom the id is, for messages without one.
     """
 
     origin: str
@@ -34,6 +50,13 @@ class Outgoing:
     message: Any
     now: float
     host: str
+
+    def __post_init__(self) -> None:
+        message = self.message
+        if isinstance(message, Message):
+            object.__setattr__(self, "message", self._complete(message))
+        elif hasattr(message, "read"):
+            object.__setattr__(self, "message", message.read())
 
     @property
     def needs_utf8(self) -> bool:
@@ -45,34 +68,49 @@ class Outgoing:
         Args:
             is_8bit: the server takes bytes above 127 in the body.
             is_utf8: it takes them in headers, too.
+
+        Raises:
+            PipedError: the message cannot be written.
         """
         data = _LINE_END.sub(b"\r\n", self._bytes(is_8bit, is_utf8))
         if not data.endswith(b"\r\n"):
             data += b"\r\n"
+        data = _without_bcc(data)
         data = data.replace(b"\r\n.", b"\r\n..")
         return (b"." if data.startswith(b".") else b"") + data + b".\r\n"
 
     def _bytes(self, is_8bit: bool, is_utf8: bool) -> bytes:
         message = self.message
         if isinstance(message, Message):
-            return self._complete(message).as_bytes(
-                policy=SMTP.clone(cte_type="8bit" if is_8bit else "7bit", utf8=is_utf8 and self.needs_utf8)
-            )
-        if hasattr(message, "read"):
-            message = message.read()
+            policy = _WIRE.clone(utf8=is_utf8 and self.needs_utf8)
+            try:
+                return message.as_bytes(policy=policy.clone(cte_type="8bit" if is_8bit else "7bit"))
+            except (ValueError, LookupError, AttributeError, MessageError) as error:  # `email` raises all of these
+                if not is_8bit:  # what is in no encoding that anybody knows has to go as it came
+                    return self._bytes(True, is_utf8)
+                raise PipedError(f"the message cannot be written: {error}") from error
         return bytes(message) if isinstance(message, bytes | bytearray | memoryview) else str(message).encode()
 
     def _complete(self, message: Message) -> Message:
-        """The same mail with all the headers that it should have, and without those that nobody else should see."""
+        """The same mail with all the headers that it should have."""
         message = copy(message)
-        # Deleting makes a list of its own, so that the mail of the baton stays as it is.
-        for name in ("Bcc", "Resent-Bcc"):
-            del message[name]
+        del message["Bcc"]  # makes a list of its own, so that the mail of the baton stays as it is
         if "Date" not in message:
             message["Date"] = format_datetime(datetime.fromtimestamp(self.now, UTC))
         if "Message-ID" not in message:
             message["Message-ID"] = make_msgid(domain=self.host)
         return message
+
+
+def _without_bcc(data: bytes) -> bytes:
+    """A mail without the headers that nobody but its sender should see.
+
+    Example:
+        >>> _without_bcc(b"bcc: a@x.org,\\r\\n b@x.org\\r\\nSubject: x\\r\\n\\r\\nBcc: text\\r\\n")
+        b'Subject: x\\r\\n\\r\\nBcc: text\\r\\n'
+    """
+    end = 0 if data.startswith(b"\r\n") else (data + b"\r\n").find(b"\r\n\r\n") + 2
+    return _BCC.sub(b"", data[:end]) + data[end:]
 
 
 def addresses_of(written: Any) -> tuple[str, ...]:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import email.policy
 from collections.abc import Iterator
-from email import message_from_bytes
 from email.errors import HeaderParseError
 from email.header import decode_header, make_header
 from email.message import EmailMessage, Message
 from email.utils import getaddresses, parsedate_to_datetime
 from typing import Any, Final
+
+from piped.mail.content import parsed
 
 _LISTS: Final = {"from": "from", "to": "to", "cc": "cc", "reply_to": "reply-to"}
 
@@ -47,8 +47,7 @@ def _message(mail: Any) -> EmailMessage:
     if isinstance(mail, Message):
         mail = mail.as_bytes()
     data = mail.encode() if isinstance(mail, str) else bytes(mail)
-    message: EmailMessage = message_from_bytes(data, _class=EmailMessage, policy=email.policy.default)
-    return message
+    return parsed(data)
 
 
 def _walk(message: EmailMessage) -> Iterator[EmailMessage]:

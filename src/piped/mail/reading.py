@@ -21,6 +21,7 @@ class Fault(Enum):
     TOO_LONG = "a line is too long"
     BARE = "a line must end with CR LF, which must not stand alone"
     TOO_BIG = "the mail is too big"
+    NO_ROOM = "its temporary file cannot be written, as if the disk were full"
 
 
 class Incoming:
@@ -133,7 +134,10 @@ class Data:
             lines, self._is_begun = lines[2:], True
         if self.content.size + len(lines) + 2 > self._max_size:  # at least one end of a line follows
             return Fault.TOO_BIG
-        self.content.write(lines)
+        try:
+            self.content.write(lines)
+        except OSError:
+            return Fault.NO_ROOM
         return None
 
     def _fault_of_held(self) -> Fault | None:

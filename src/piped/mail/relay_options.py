@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass, field
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 from annotated_types import Ge
 
 from piped import ConfigurationError, Count, Port, Problem, Seconds
 from piped.mail.options import PemFile, split_certificates
+
+_HOST: Final = re.compile(r"[^\s\x00-\x1f\x7f]{1,253}")
 
 
 @dataclass(frozen=True)
@@ -55,6 +58,11 @@ class Relay:
     idle_time: Seconds = 30
 
     def __post_init__(self) -> None:
+        for name, host in (("host", self.host), ("helo", self.called)):
+            if not _HOST.fullmatch(host):
+                raise ConfigurationError(
+                    f"{name} is {host!r}, which is no name of a host", hint=f"{name}: mail.example.org"
+                )
         if (self.username is None) != (self.password is None):
             raise ConfigurationError("a username and a password go together", hint="add the other one")
         if self.require_authentication and self.username is None:

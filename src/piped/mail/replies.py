@@ -27,7 +27,8 @@ class Reply(NamedTuple):
 
     @property
     def line(self) -> bytes:
-        return f"{self.code} {self.text}\r\n".encode()
+        # A text of a pipeline may quote a mail in which there were bytes of no encoding.
+        return f"{self.code} {self.text}\r\n".encode(errors="replace")
 
 
 def in_one_line(text: str) -> str:
@@ -59,6 +60,7 @@ NOT_NOW: Final = _good(451, "4.3.0 not now, try again later")
 FAILED: Final = _good(451, "4.3.0 the mail could not be processed, try again later")
 TAKES_TOO_LONG: Final = _good(451, "4.3.0 the mail could not be processed in time, try again later")
 LOCAL_ERROR: Final = _good(451, "4.3.0 something went wrong here, try again later")
+NO_ROOM: Final = _good(452, "4.3.1 there is no room for the mail, try again later")
 TOO_MANY_RECIPIENTS: Final = _good(452, "4.5.3 too many recipients, send them another mail")
 
 SHUTTING_DOWN: Final = Reply(421, "4.3.2 shutting down, try again later", hangs_up=True)

@@ -21,7 +21,8 @@ class SendEmail(Processor):
     whom. If nobody gets it, the step fails with one of Twisted's errors (`twisted.mail.smtp.SMTPDeliveryError`,
     `SMTPConnectError`, `SMTPTimeoutError`, `SMTPTLSError`, `AUTHDeclinedError` …), whose `code` is that of the server.
 
-    Connections are kept for the next mails. `Bcc` headers are not sent, `Date` and `Message-ID` are added if missing.
+    Connections are kept for the next mails. `Bcc` headers are not sent; `Date` and `Message-ID` are added to
+    email messages without, and are the same at every try.
 
     Args:
         message_path: the mail in the baton: an email message, or its text, bytes or an open file.
@@ -61,10 +62,13 @@ class SendEmail(Processor):
             raise ConfigurationError("one of `to` and `to_path` is needed", hint="to: bob@example.org")
         self.message_path, self.output_path, self.relay = message_path, output_path, configuration
         self._from, self._from_path, self._to, self._to_path = from_, from_path, to, to_path
-        if isinstance(from_, str):
-            _sender_of(from_)
-        if isinstance(to, str | list):
-            addresses_of(to)
+        try:
+            if isinstance(from_, str):
+                _sender_of(from_)
+            if isinstance(to, str | list):
+                addresses_of(to)
+        except PipedError as error:
+            raise ConfigurationError(error.msg, hint="write addresses such as ada@example.org") from error
 
     def configure(self, runtime_environment: RuntimeEnvironment) -> None:
         self.environment = runtime_environment

@@ -83,7 +83,8 @@ class Sender(Service):
                 answers |= await self._try(mail, left)
             except SMTPClientError as failed:
                 error = failed
-                answers |= dict.fromkeys(left, Response(error.code, error.resp.decode(errors="replace")))
+                code = error.code if error.code >= 400 else -1  # what is good elsewhere is not when it is an error
+                answers |= dict.fromkeys(left, Response(code, error.resp.decode(errors="replace")))
             left = [one for one in left if not answers[one].is_good and _may_be_good(answers[one], error)]
             if not left or tries > self.relay.retries:
                 return self._outcome(answers, error, tries)

@@ -26,6 +26,7 @@ _FAULTS: Final = {
     Fault.BARE: replies.BARE_IN_MAIL,
     Fault.TOO_BIG: replies.TOO_BIG,
     Fault.TOO_LONG: replies.LINE_OF_MAIL_TOO_LONG,
+    Fault.NO_ROOM: replies.NO_ROOM,
 }
 
 
@@ -63,7 +64,8 @@ class Session(Conversation):
         assert letter is not None
         if data.fault is None:
             return self._deliver(letter)
-        _log.info("%s refuses a mail of %s: %s", self.server.name, self.peer, data.fault.value)
+        level = logging.ERROR if data.fault is Fault.NO_ROOM else logging.INFO
+        _log.log(level, "%s refuses a mail of %s: %s", self.server.name, self.peer, data.fault.value)
         return _FAULTS[data.fault]
 
     def forget(self) -> None:

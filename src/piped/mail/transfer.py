@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from base64 import b64encode
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -71,8 +72,9 @@ class Connection:
         return said | dict.fromkeys(taken, end)
 
     async def _reset(self) -> None:
-        """Make it fit for another mail."""
-        await self.client.ask(b"RSET")
+        """Make it fit for another mail, unless the server hangs up on whom it refuses."""
+        with suppress(SMTPClientError):
+            await self.client.ask(b"RSET")
 
 
 def error_of(response: Response) -> SMTPDeliveryError:
@@ -126,7 +128,7 @@ async def _log_in(client: Client, username: str, password: str, extensions: dict
     elif "LOGIN" in mechanisms:
         for line in (b"AUTH LOGIN", b64encode(username.encode()), b64encode(password.encode())):
             [answer] = await client.ask(line)
-            if not answer.is_good:
+            if answer.code != 334:
                 break
     elif is_required:
         raise AUTHRequiredError(502, b"the server offers no AUTH PLAIN or LOGIN, which is required")

@@ -10,9 +10,8 @@ from functools import partial
 from typing import Any, Final
 
 from twisted.internet.defer import Deferred
-from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
 from twisted.internet.error import TimeoutError as ConnectTimeoutError
-from twisted.internet.interfaces import IOpenSSLClientConnectionCreator
+from twisted.internet.interfaces import IOpenSSLClientConnectionCreator, IStreamClientEndpoint
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.python.failure import Failure
 
@@ -157,21 +156,23 @@ class Endpoints:
         self._reactor, self._policy, self._timeout = reactor, policy, connect_timeout
 
     def endpointForURI(self, uri: Any) -> Any:
+        # Late, as it brings OpenSSL along.
+        from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
+
         host = uri.host.decode("ascii")
-        endpoint: Any = _Endpoint(self._reactor, host, uri.port, timeout=self._timeout)
-        return (
-            endpoint
-            if uri.scheme == b"http"
-            else wrapClientTLS(self._policy.creatorForNetloc(uri.host, uri.port), endpoint)
-        )
+        found = HostnameEndpoint(self._reactor, host, uri.port, timeout=self._timeout)
+        endpoint: Any = _Endpoint(self._reactor, found, f"{host}:{uri.port}", self._timeout)
+        if uri.scheme == b"http":
+            return endpoint
+        return wrapClientTLS(self._policy.creatorForNetloc(uri.host, uri.port), endpoint)
 
 
-class _Endpoint(HostnameEndpoint):
+@implementer(IStreamClientEndpoint)
+class _Endpoint:
     """One whose timeout is for all addresses of a host together, and for finding them."""
 
-    def __init__(self, reactor: Any, host: str, port: int, timeout: Seconds) -> None:
-        super().__init__(reactor, host, port, timeout=timeout)
-        self._clock, self._seconds, self._server = reactor, timeout, f"{host}:{port}"
+    def __init__(self, reactor: Any, found: Any, server: str, seconds: Seconds) -> None:
+        self._clock, self._found, self._server, self._seconds = reactor, found, server, seconds
 
     def connect(self, factory: Any) -> Deferred[Any]:
         def too_late(result: Any, seconds: float) -> Any:
@@ -179,7 +180,7 @@ class _Endpoint(HostnameEndpoint):
                 raise ConnectTimeoutError(string=f"no connection to {self._server} within {seconds:g} s")
             return result
 
-        connecting: Deferred[Any] = super().connect(factory)
+        connecting: Deferred[Any] = self._found.connect(factory)
         return connecting.addTimeout(self._seconds, self._clock, too_late)
 
 

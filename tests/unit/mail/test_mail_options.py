@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from mail_stage import CONTENT, MAIL, OPEN, Station, codes
 
 from piped import ConfigurationError
+from piped.mail.relay_options import Relay
 
 
 def pem(folder: Path, name: str) -> Path:
@@ -63,6 +64,15 @@ def test_mistakes_are_told_where_they_are(options: str, told: str) -> None:
     [problem, *_] = problems(options)
     assert problem.startswith("site.yml:")
     assert told in problem
+
+
+def test_a_host_has_a_name() -> None:
+    """What would break an answer, or a command, is no name of a host."""
+    with pytest.raises(ConfigurationError, match="no name of a host"):
+        Station(OPEN.replace("host: here", 'host: "a\\nb"'))
+    for options in ({"host": ""}, {"host": "bad host"}, {"helo": "me\r\nRSET"}):
+        with pytest.raises(ConfigurationError, match="no name of a host"):
+            Relay(**options)
 
 
 def test_a_key_belongs_to_its_certificate(tmp_path: Path) -> None:

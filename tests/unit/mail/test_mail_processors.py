@@ -16,6 +16,7 @@ from twisted.internet.defer import succeed
 from piped import ConfigurationError, PipedError
 from piped.catalog.discovery import discover
 from piped.ground.batons import BatonPath
+from piped.mail.content import parsed
 from piped.mail.outgoing import Outgoing
 from piped.mail.parts import parts_of
 from piped.mail.processors import CreateEmailMessage, ParseEmailMessage, ReplaceEmailHeaders
@@ -182,6 +183,60 @@ def test_a_mail_goes_out_whole() -> None:
     assert "bl\xe5b\xe6r\r\n..\r\n...\r\n.\r\n".encode() in outgoing(message).content(is_8bit=True, is_utf8=False)
 
 
+@pytest.mark.parametrize(
+    "message", ["Bcc: eve@x.org\nTo: b@x.org\n\nBcc: text\n", b"Resent-BCC :\r\n eve@x.org\r\n\r\nBcc: text"]
+)
+def test_nobody_hears_of_hidden_recipients(message: Any) -> None:
+    """The text of a mail loses its `Bcc` as well, and keeps what only looks like one."""
+    content = outgoing(message).content(is_8bit=True, is_utf8=False)
+    assert b"eve" not in content
+    assert content.endswith(b"\r\n\r\nBcc: text\r\n.\r\n") or content == b"\r\nBcc: text\r\n.\r\n"
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "Subject: =?utf-8?q?" + "long_" * 20 + "=0D=0ABcc:_eve@x.org=0A=0Abody?=",
+        "To: =?utf-8?q?" + "long_" * 20 + "=0ABcc:_eve@x.org?= <b@x.org>",
+    ],
+)
+def test_no_mail_hides_further_headers(header: str) -> None:
+    """A mail that is passed on has the headers that came with it, and no others that were hidden in an encoded word."""
+    passed_on = parsed(header.encode() + b"\n\nhello\n")
+    made = EmailMessage()
+    name, _, value = header.partition(": ")
+    made[name] = value
+    split = parsed(header.encode().replace(b"=0A", b"\x0c") + b"\n\nhello\n")  # where Python ends lines, too
+    for message in (passed_on, made, split):
+        content = outgoing(message).content(is_8bit=False, is_utf8=False)
+        head, _, _ = content.partition(b"\r\n\r\n")
+        assert [line.split(b":")[0] for line in head.split(b"\r\n") if line[:1] not in (b" ", b"\t")] == [
+            name.encode(),
+            b"Date",
+            b"Message-ID",
+        ]
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"Subject: x\n\n\xff\n",
+        b"To: a:b\xff>c@x,d@e\n\n\xff\n",
+        b"Content-Type: text/plain; charset=none\nSubject: \xff\n\n\xff\n",
+    ],
+)
+def test_a_malformed_mail_is_passed_on(data: bytes) -> None:
+    """What is in no encoding is sent as it came, also to a server that knows 7 bits only."""
+    assert outgoing(parsed(data)).content(is_8bit=False, is_utf8=False).endswith(b"\r\n\r\n\xff\r\n.\r\n")
+
+
+def test_what_cannot_be_written_is_told() -> None:
+    """A mail that nobody could write down fails with a reason."""
+    mail = parsed(b'Content-Type: multipart/mixed; boundary="\xff"\n\n--\xff\n\nx\n--\xff--\n')
+    with pytest.raises(PipedError, match="cannot be written"):
+        outgoing(mail).content(is_8bit=True, is_utf8=False)
+
+
 @pytest.mark.parametrize("message", ["a\n.b\rc", b"a\r\n.b\nc\r\n", BytesIO(b"a\n.b\nc")])
 def test_anything_with_lines_can_be_sent(message: Any) -> None:
     """Text, bytes and files are sent as they are, with the ends of lines that SMTP wants."""
@@ -207,7 +262,7 @@ def test_a_mail_has_one_sender_and_recipients(options: dict[str, Any]) -> None:
 @pytest.mark.parametrize("address", ["", "nobody", "a@b.c\r\nDATA", "a b@c.d", "a@b.c>", ["a@b.c", ""], []])
 def test_what_is_no_address_is_refused(address: Any) -> None:
     """An address that is none, or that could be more than that, is never sent."""
-    with pytest.raises(PipedError):
+    with pytest.raises(ConfigurationError, match="is no address"):
         SendEmail(from_="a@x.org", to=address)
 
 

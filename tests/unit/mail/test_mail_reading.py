@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import resource
+import time
 from itertools import pairwise
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from piped.mail.content import LARGE, Content
+from piped.mail.content import LARGE, Content, parsed
 from piped.mail.reading import LONGEST_COMMAND, Data, Fault, Incoming
 
 #: What makes the ends of lines and of mails, and a little else.
@@ -89,6 +92,45 @@ def test_a_mail_of_many_parts_is_worth_a_thread() -> None:
     assert not content.is_costly
     content.write(b"BOUNDARY=x\r\n")
     assert content.is_costly
+    for parts in (b"\r\n--x" * 21, b"x\r\n" * 30_000):
+        content = Content()
+        content.write(parts)
+        assert content.is_costly
+
+
+def test_there_may_be_no_room_for_a_mail() -> None:
+    """A mail whose file cannot be written is not taken, and what follows it is heard."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (LARGE // 2, before[1]))
+    try:
+        data = Data(Content(), max_size=100 * LARGE, max_line=1000)
+        line = b"x" * 98 + b"\r\n"
+        assert data.feed(line * (LARGE // 50)) is None
+        assert (data.fault, data.feed(b".\r\nQUIT\r\n")) == (Fault.NO_ROOM, b"QUIT\r\n")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@pytest.mark.parametrize(
+    "header",
+    [b"(x)\n " * 30_000, b"text/plain;" + b"".join(b"\n a%d=b;" % number for number in range(15_000))],
+    ids=["comments", "parameters"],
+)
+def test_no_header_keeps_the_server_busy(header: bytes) -> None:
+    """However long a header of a part is, it is parsed in no time; one as long as they are is read to its end."""
+    before = time.process_time()
+    message = parsed(b"Content-Type: " + header + b"\nSubject: " + b"word " * 5000 + b"\n\nhello\n")
+    assert message.get_content_type() == "text/plain"
+    assert (len(str(message["Subject"]).split()), message.get_payload()) == (5000, "hello\n")
+    assert time.process_time() - before < 2
+
+
+def test_parts_have_a_number() -> None:
+    """A mail of thousands of parts is refused, beside each other or within each other; one of hundreds is read."""
+    head, part = b"Content-Type: multipart/mixed; boundary=b\n\n", b"--b\n\nx\n"
+    assert len(parsed(head + part * 400 + b"--b--\n").get_payload()) == 400
+    with pytest.raises(RecursionError):
+        parsed(head + part * 1000)
 
 
 @given(BITS, st.lists(st.integers(0, 100)))

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from email.message import EmailMessage
+from io import StringIO
 from typing import Any
 
 import pytest
 from mail_stage import Wire
-from twisted.internet.defer import Deferred, fail, succeed
+from post_stage import Post, Says, per_recipient, server
 from twisted.internet.error import ConnectError
 from twisted.internet.task import Clock
 
@@ -22,100 +23,9 @@ from piped.mail.errors import (
     SMTPTimeoutError,
     TLSRequiredError,
 )
-from piped.mail.outgoing import Outgoing
 from piped.mail.relay_options import Relay
-from piped.mail.sending import Sender, Sent
+from piped.mail.sending import Sent
 from piped.mail.turns import begin
-
-Says = Callable[[bytes], "bytes | None"]
-
-
-class Post:
-    """A sender whose servers are functions: what each says to a line, None to hang up; one for each connection."""
-
-    def __init__(self, *servers: Says | Exception, **options: Any) -> None:
-        self.clock = Clock()
-        self.relay = Relay(**{"helo": "me", "retries": 2, **options})
-        self.servers = list(servers)
-        #: What came to each server, line by line.
-        self.heard: list[list[bytes]] = []
-        self.wires: list[Wire] = []
-        self.sender = Sender(self.relay, self.clock, self.connect, "tls", chance=lambda: 0.0)
-        self.sender.startService()
-
-    def connect(self, client: Client) -> Deferred[Any]:
-        server = self.servers.pop(0)
-        if isinstance(server, Exception):
-            return fail(server)
-        wire, lines = Wire(client), []
-        self.wires.append(wire)
-        self.heard.append(lines)
-
-        def hear() -> None:
-            while wire.written and not wire.is_over:
-                data, wire.written = wire.written, b""
-                for line in data.split(b"\r\n")[:-1]:
-                    lines.append(line)
-                    answer(server(line))
-            if wire.is_closed:
-                wire.end()
-
-        def answer(said: bytes | None) -> None:
-            if said is None:
-                wire.end()
-            elif said and not wire.is_over:
-                client.dataReceived(said)
-
-        wire.write = lambda data: (Wire.write(wire, data), self.clock.callLater(0, hear))[0]  # type: ignore[method-assign]  # it hears later
-        self.clock.callLater(0, lambda: answer(server(b"")))
-        return succeed(client)
-
-    def send(self, *recipients: str, message: Any = "Subject: x\n\n.y\n") -> Any:
-        """What becomes of a mail; what it fails with is raised."""
-        turn = begin(self.sender.send(self.mail(*recipients, message=message)))
-        self.run()
-        return turn.result() if turn.done() else turn
-
-    def mail(self, *recipients: str, message: Any = "Subject: x\n\n.y\n") -> Outgoing:
-        return Outgoing("ada@x.org", recipients or ("bob@x.org",), message, 0, "me")
-
-    def run(self, seconds: float = 0) -> None:
-        self.clock.advance(seconds)
-        for _ in range(50):
-            self.clock.advance(0)
-
-
-def server(*extensions: str, **special: bytes | None) -> Says:
-    """A server that takes everything, but for commands that are named by their first word."""
-    state: dict[str, bool] = {"data": False}
-
-    def says(line: bytes) -> bytes | None:
-        word = line.split(b" ")[0].decode() or "HELLO"
-        if state["data"]:
-            state["data"] = line != b"."
-            return special.get("END", b"250 taken\r\n") if line == b"." else b""
-        if word in special:
-            return special[word]
-        if word == "EHLO":
-            return "".join(f"250-{one}\r\n" for one in ("here", *extensions)).encode() + b"250 HELP\r\n"
-        if word == "DATA":
-            state["data"] = True
-            return b"354 go on\r\n"
-        return b"220 here\r\n" if word == "HELLO" else b"221 bye\r\n" if word == "QUIT" else b"250 ok\r\n"
-
-    return says
-
-
-def per_recipient(**answers: bytes) -> Says:
-    """A server that has its own answer for some recipients, by their names."""
-    inner = server("PIPELINING")
-
-    def says(line: bytes) -> bytes | None:
-        if line.startswith(b"RCPT TO:<"):
-            return answers.get(line[9:].split(b"@")[0].decode(), b"250 ok\r\n")
-        return inner(line)
-
-    return says
 
 
 def test_a_mail_is_sent() -> None:
@@ -259,6 +169,9 @@ def test_tries_have_an_end() -> None:
         (server(MAIL=b"550 not you\r\n"), SMTPDeliveryError, 550),
         (server(RCPT=b"550 not him\r\n"), SMTPDeliveryError, 550),
         (server(END=b"554 spam\r\n"), SMTPDeliveryError, 554),
+        (server(MAIL=b"550 not you\r\n", RSET=None), SMTPDeliveryError, 550),
+        (server(RCPT=b"550 not him\r\n", RSET=None), SMTPDeliveryError, 550),
+        (server(DATA=b"554 not this\r\n", RSET=None), SMTPDeliveryError, 554),
         (server(HELLO=b"SSH-2.0-OpenSSH\r\n"), SMTPProtocolError, -1),
         (server(HELLO=b"2" * 70_000), SMTPProtocolError, -1),
     ],
@@ -321,10 +234,45 @@ def test_a_password_needs_tls() -> None:
     post = Post(server("AUTH PLAIN"), **login, require_transport_security=False)
     post.send()
     assert post.heard[0][1] == b"AUTH PLAIN AGFkYQBzZWNyZXQ="
-    post = Post(server("STARTTLS", "AUTH LOGIN"), **login)
+    post = Post(server("STARTTLS", "AUTH LOGIN", AUTH=b"334 x\r\n", YWRh=b"334 y\r\n", c2VjcmV0=b"235 in\r\n"), **login)
     post.send()
     assert post.heard[0][:6] == [b"EHLO me", b"STARTTLS", b"EHLO me", b"AUTH LOGIN", b"YWRh", b"c2VjcmV0"]
     assert post.wires[0].tls == ["tls"]
+
+
+@pytest.mark.parametrize("mechanism", ["PLAIN", "LOGIN"])
+def test_a_login_that_was_not_finished_is_none(mechanism: str) -> None:
+    """A server that asks for more than a name and a password has let nobody in."""
+    post = Post(server(f"AUTH {mechanism}", AUTH=b"334 more\r\n"), username="a", password="b", use_ssl=True)
+    post.servers[0] = _asks_on(post.servers[0])
+    with pytest.raises(AUTHDeclinedError):
+        post.send()
+
+
+@pytest.mark.parametrize(
+    "odd", [server(DATA=b"250 ok\r\n"), server(END=b"354 go on\r\n"), server(MAIL=b"354 go on\r\n")]
+)
+def test_an_answer_that_is_out_of_place_takes_no_mail(odd: Says) -> None:
+    """A mail has been sent when the server has taken it, and not when it says something good to something else."""
+    with pytest.raises(SMTPDeliveryError):
+        Post(odd).send()
+
+
+def _asks_on(inner: Any) -> Says:
+    return lambda line: b"334 more\r\n" if line in (b"YQ==", b"Yg==") else inner(line)
+
+
+def test_each_try_sends_the_same_mail() -> None:
+    """A file is sent whole at every try, and a message with the same id, so that a duplicate can be known."""
+    message = EmailMessage()
+    message["Subject"] = "x"
+    for mail in (StringIO("Message-ID: <1>\n\nx\n"), message):
+        post = Post(server(END=b"451 not now\r\n"), server(), idle_time=0)
+        turn = post.send(message=mail)
+        post.run(1)
+        assert turn.result().tries == 2
+        [first, second] = ([line for line in heard if line.startswith(b"Message-ID")] for heard in post.heard)
+        assert first == second != []
 
 
 def test_a_login_may_be_required_or_not() -> None:

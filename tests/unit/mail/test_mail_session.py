@@ -224,6 +224,28 @@ def test_a_header_may_be_left_out() -> None:
     assert station.batons[0]["message"].keys() == ["Subject"]
 
 
+@pytest.mark.parametrize(("given", "code"), [("'by here'", 451), ("' Received: by here'", 451), ("''", 354)])
+def test_what_is_no_header_spoils_no_mail(given: str, code: int, caplog: pytest.LogCaptureFixture) -> None:
+    """What would hide the headers behind it is not put before them: the mail waits until that is corrected."""
+    station = Station(options=f'received_header: "protocol, helo, origin, recipients: {given}"')
+    assert codes(station.session().say(*MAIL)) == [250, 250, code]
+    assert ("which is no header" in caplog.text) == (code == 451)
+
+
+def test_a_refusal_may_quote_anything() -> None:
+    """A text of a refusal with what is in no encoding is told, and the session goes on."""
+
+    @processor("refuse")
+    def refuse(baton: Any) -> None:
+        raise Rejected("not \udcff")
+
+    station = Station(OPEN + "\npipelines: {main: [refuse]}\n", refuse)
+    wire = station.session()
+    wire.say(*MAIL)
+    assert wire.say(*CONTENT) == "554 5.7.1 bob@example.org: not ?\r\n"
+    assert codes(wire.say("NOOP")) == [250]
+
+
 def test_a_lambda_that_fails_is_no_answer(caplog: pytest.LogCaptureFixture) -> None:
     """A validator that raises asks the sender to try again, and is logged."""
     text = OPEN.replace('"protocol, helo, origin: True"', '"protocol, helo, origin: 1 / len(str(origin))"')
