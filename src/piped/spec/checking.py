@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Container, Mapping
 from functools import cache
-from typing import Any
+from typing import Any, Final
 
 from pydantic import ConfigDict, PydanticUserError, TypeAdapter, ValidationError
 
@@ -17,6 +18,9 @@ from piped.spec.readers import WRONG, Misfit, Reader, read_anything, reader_of
 from piped.spec.shapes import Arguments as Arguments  # a shape that only the Checker gives a meaning
 from piped.spec.shapes import words_of, written
 from piped.spec.spec import Parameter, Spec
+
+#: Options whose values nobody shall read in a message.
+_SECRET: Final = re.compile(r"password|secret|token|private_key|passphrase")
 
 
 class Checker:
@@ -110,6 +114,8 @@ class Checker:
             not_this = f"a list of {len(value)}"
         elif type(value) is str and "${" in value:  # what it stands for may be a secret
             not_this = f"what {value!r} stands for"
+        elif _SECRET.search(subject):
+            not_this = "what is written there"
         else:
             not_this = written(value)
         if type(value) is BatonPath:

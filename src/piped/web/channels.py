@@ -7,7 +7,6 @@ from collections.abc import Callable
 from typing import Any, Final, Literal
 
 from twisted.internet.defer import Deferred, maybeDeferred
-from twisted.internet.tcp import Port
 
 from piped import ConfigurationError, Problem
 from piped.web import heads
@@ -60,6 +59,8 @@ def obstacle_to_fast(port: Any, site: Site) -> str | None:
         return "its reactor is not asyncio's"
     if not heads.IS_INSTALLED:
         return "there is no httptools for this Python"
+    from twisted.internet.tcp import Port  # late, as it brings OpenSSL along
+
     if not isinstance(port, Port) or port.factory is not site:
         return "TLS and wrapped connections are Twisted's"
     return None

@@ -189,6 +189,11 @@ def test_what_fits_becomes_a_value_of_its_type(shape, text, value):
         (Seconds, "!path a", "1:1: main must be a number of at least 0 (s), not !path a – write it without !path"),
         (Path, "!path a", "1:1: main must be a path in the baton, not !path a – write it without !path"),
         (OrPath[Seconds], "x", "1:1: main must be a number of at least 0 (s) or a !path, not 'x'"),
+        (
+            dict[str, str],
+            "{password: 1234}",
+            "1:12: option 'password' of main must be text, not what is written there",
+        ),
         (int, "'${SECRET}'", "1:1: main must be a whole number, not what '${SECRET}' stands for"),
         (
             Any,
