@@ -21,38 +21,10 @@ from piped import (
     Seconds,
 )
 from piped.config.nodes import Node
-from piped.runtime import endpoints
+from piped.runtime.places import Listen
 
 if TYPE_CHECKING:
     from piped.spec.checking import Checker
-
-
-class Listen(str):
-    """A port, or a Twisted endpoint such as `ssl:465:privateKey=key.pem:certKey=certificate.pem`."""
-
-    __shape__ = str | int
-    where: Mark | None
-
-    def __new__(cls, written: str | int, where: Mark | None = None) -> Listen:
-        made = super().__new__(cls, str(written))
-        made.where = where
-        return made
-
-    @classmethod
-    def __check__(cls, checker: Checker, node: Node) -> Listen | None:
-        written = checker.value(str | int, node, owner="a place to listen")
-        if written is None:
-            return None
-        try:
-            if not endpoints.is_known_only_when_running(written):
-                endpoints.endpoint(None, written)
-        except ValueError as error:
-            fix = "write a port, or an endpoint such as tcp:25 or ssl:465:privateKey=key.pem"
-            if isinstance(error.__cause__, OSError):
-                fix = "put the key and the certificate there, or write where they are"
-            checker.problems.append(Problem(str(error), node.where, fix))
-            return None
-        return cls(written, node.where)
 
 
 class PemFile(str):

@@ -30,8 +30,15 @@ class Sent(Deferred[None]):
     Who does not wait for it need not care.
     """
 
+    def taken(self) -> None:
+        """The client takes more, or has what was sent."""
+        if not self.called:
+            self.callback(None)
+
     def lose(self, why: str) -> None:
         """There is nobody who could take more."""
+        if self.called:
+            return
         self.errback(ClientLeft(why))
         # Not a public name. A Deferred that has failed is logged when it is forgotten and nobody has waited for it.
         if self._debugInfo is not None:

@@ -6,32 +6,11 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IPushProducer
 from zope.interface import implementer
 
 from piped.web.request import Request
-from piped.web.streaming import ClientLeft
-
-
-class Sent(Deferred[None]):
-    """Fires when the client can take more; fails with ClientLeft when it never will.
-
-    Who does not wait for it need not care.
-    """
-
-    def taken(self) -> None:
-        """The message is with the client, or close to it."""
-        if not self.called:
-            self.callback(None)
-
-    def lose(self, why: str) -> None:
-        """The message was not sent."""
-        if not self.called:
-            self.errback(ClientLeft(why))
-            # Not a public name. A Deferred that has failed is logged when it is forgotten and nobody has waited for it.
-            if self._debugInfo is not None:
-                self._debugInfo.failResult = None
+from piped.web.streaming import Sent
 
 
 @implementer(IPushProducer)

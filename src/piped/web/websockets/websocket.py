@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from piped import ConfigurationError
 from piped.web.request import Request
+from piped.web.streaming import Sent
 from piped.web.topics import Message
-from piped.web.websockets.outgoing import Sent
 
 if TYPE_CHECKING:
     from piped.web.websockets.wire import Wire

@@ -10,9 +10,10 @@ from typing import Any, Final, Protocol
 from twisted.python.failure import Failure
 
 from piped.web.request import Request
+from piped.web.streaming import Sent
 from piped.web.topics import Message
 from piped.web.websockets.options import WebSocketOptions
-from piped.web.websockets.outgoing import Outgoing, Sent
+from piped.web.websockets.outgoing import Outgoing
 
 #: Close codes. Source: RFC 6455, 7.4.1, and the registry of IANA that it sets up.
 NORMAL: Final = 1000
