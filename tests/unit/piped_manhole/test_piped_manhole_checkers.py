@@ -16,6 +16,7 @@ from twisted.internet.defer import Deferred, execute, fail, maybeDeferred, succe
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from piped.config.nodes import shown
 from piped_manhole.checkers import FirstAccepting, KeyChecker, KeyFiles, authorized_keys, made
 
 ADA, EVE = Key(Ed25519PrivateKey.generate()), Key(Ed25519PrivateKey.generate())
@@ -120,7 +121,7 @@ def test_a_file_that_others_may_write_opens_nothing(tmp_path: Path, caplog: pyte
     for mode in (0o664, 0o646):
         path.chmod(mode)
         assert isinstance(result_of(checker, with_key(ADA, signed_by=ADA)), UnauthorizedLogin)
-    assert f"the keys of ada cannot be read: others may write {path}: chmod go-w it" in caplog.text
+    assert f"the keys of ada cannot be read: others may write {shown(str(path))}: chmod go-w it" in caplog.text
     path.chmod(0o644)
     assert result_of(checker, with_key(ADA, signed_by=ADA)) == b"ada"
 
