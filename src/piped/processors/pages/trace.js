@@ -312,9 +312,10 @@
       const key = event.key.toLowerCase();
       if (!isWriting && !event.ctrlKey && !event.altKey && !event.metaKey && Object.hasOwn(ACTIONS, key)) ACTIONS[key]();
     });
-    const asked = () => Number(/^#step-(\d+)$/.exec(location.hash)?.[1] ?? 0) - 1;
-    addEventListener("hashchange", () => show(asked()));
-    show(steps[asked()] ? asked() : 0);
+    const asked = url => Number(/#step-(\d+)$/.exec(url)?.[1] ?? 0) - 1;
+    // Not of `location`: what is remembered of the step before may have come there in between.
+    addEventListener("hashchange", event => show(asked(event.newURL)));
+    show(steps[asked(location.href)] ? asked(location.href) : 0);
     draw();
   }
 
