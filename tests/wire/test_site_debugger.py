@@ -51,8 +51,8 @@ def folder(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def shop(folder):
-    with Running("site.yaml", cwd=folder) as running:
+def shop(folder, channel):
+    with Running("site.yaml", "-O", f"web.shop.channel:{channel}", cwd=folder) as running:
         yield running
 
 

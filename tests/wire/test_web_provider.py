@@ -86,6 +86,7 @@ class WebSiteOnTheWire(TestCase):
     """Each test opens a site on a port of its own."""
 
     timeout = 20
+    channel = "fast"
 
     async def open(self, routing: dict[str, Any], options: dict[str, Any] | None = None, **offered: Any) -> int:
         """The port of a site whose pipelines are the given resources."""
@@ -93,7 +94,7 @@ class WebSiteOnTheWire(TestCase):
         resources = Resources(**offered)
         for path in resources.offered:
             environment.resource_manager.register(path, resources)
-        self.site = WebSite("site", {"port": 0, "routing": routing, **(options or {})})
+        self.site = WebSite("site", {"port": 0, "channel": self.channel, "routing": routing, **(options or {})})
         self.site.setServiceParent(environment.application)
         self.site.configure(environment)
         environment.dependency_manager.resolve_initial_states()
@@ -252,3 +253,9 @@ class WebSiteOnTheWire(TestCase):
 
         for running in [Deferred.fromCoroutine(client(number)) for number in range(20)]:
             await running
+
+
+class WebSiteOnTheWireOfTwisted(WebSiteOnTheWire):
+    """The same with Twisted's channel."""
+
+    channel = "twisted"

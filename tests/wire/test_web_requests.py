@@ -17,8 +17,9 @@ MULTIPART = f"multipart/form-data; boundary={BOUNDARY}"
 
 
 @pytest.fixture(scope="module")
-def forms(tmp_path_factory):
-    with Running(EXAMPLES / "forms.yaml", *ANY_PORT, cwd=tmp_path_factory.mktemp("forms")) as running:
+def forms(tmp_path_factory, channel):
+    options = (*ANY_PORT, "-O", f"web.forms.channel:{channel}")
+    with Running(EXAMPLES / "forms.yaml", *options, cwd=tmp_path_factory.mktemp("forms")) as running:
         yield running
 
 
