@@ -222,7 +222,7 @@ class Broker(pb.Broker):
             if target is None:
                 raise pb.Error("Invalid Object ID")
             outcome = target.remoteMessageReceived(self, _name(message), args, kwargs)
-        except Exception:
+        except Exception:  # whatever it is, the caller is told
             outcome = Failure()
         if isinstance(outcome, Deferred):
             self._unanswered[outcome] = None
@@ -244,7 +244,7 @@ class Broker(pb.Broker):
         if isinstance(failure.value, pb.Jellyable):
             try:
                 return self.serialize(failure.value)
-            except Exception:
+            except Exception:  # how it is sent is the user's code; told otherwise it is better than not at all
                 _log.exception("%s cannot send a failure as it is", self.name)
         return self.serialize(Told(failure, self.limits.with_tracebacks))
 
@@ -329,7 +329,7 @@ class Broker(pb.Broker):
             return fail(TooManyCalls(f"{self.name}: the other side does not take the calls that were sent"))
         try:
             sent = [self._serialized(args, perspective, "args"), self._serialized(kw, perspective, "kwargs")]
-        except Exception:
+        except Exception:  # also that of a copyable, which is the user's code
             return fail()
         number = self.newRequestID()
         answer: Deferred[Any] | None = None

@@ -18,7 +18,6 @@ from piped.spread.errors import CannotCross
 #: How deep values may stand in each other, so that the other side can read them.
 DEEPEST: Final = 64
 _LARGEST: Final = 1 << DIGITS
-_AS_TEXT: Final = f"{DIGITS} are the most; send it as text"
 #: How many decimal digits are sure to fit into an integer.
 _DIGITS: Final = 134
 

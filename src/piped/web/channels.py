@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable
-from typing import Any, Final, Literal
+from typing import Any, Literal
 
 from twisted.internet.defer import Deferred, maybeDeferred
 
@@ -15,7 +15,6 @@ from piped.web.site import Site
 
 #: `fast`: asyncio's transport and llhttp, which take half the time. `twisted`: any reactor, TLS and HTTP/2.
 Kind = Literal["fast", "twisted"]
-_FAST: Final = "fast"
 
 
 class SiteEndpoint:

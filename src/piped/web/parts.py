@@ -95,7 +95,7 @@ class _Blocking:
             if self._is_closed:  # it came while this thread was busy, and whoever closes does not wait for it
                 try:
                     self._close()
-                except Exception:
+                except Exception:  # it is the user's code, and nobody waits for this any more
                     _log.exception("what was streamed could not be closed")
 
     def _close(self) -> None:
