@@ -36,6 +36,7 @@ from piped.pipelines.input_output import InputOutputProcessor
 from piped.pipelines.mapping import MappingProcessor
 from piped.pipelines.processor import Processor
 from piped.resources.intake import Refusal, Ticket
+from piped.runtime.backoff import Backoff
 from piped.runtime.environment import RuntimeEnvironment
 from piped.runtime.logs import told
 from piped.runtime.running import Pipeline, current_failure
@@ -46,6 +47,7 @@ from piped.spec.checking import Arguments
 __all__ = [
     "AllPipelinesFailedError",
     "Arguments",
+    "Backoff",
     "BatonPath",
     "Bytes",
     "Code",

@@ -21,7 +21,6 @@ from piped import (
     Source,
     provider,
 )
-from piped.children.backoff import Backoff
 from piped.children.child import Child, Command, in_words
 from piped.children.guard import Guard
 from piped.providers.process_streams import (
@@ -33,6 +32,7 @@ from piped.providers.process_streams import (
     StdoutOptions,
     require,
 )
+from piped.runtime.backoff import Backoff
 
 logger = logging.getLogger(__name__)
 _PROCESS = DottedName(f"{__name__}.ProcessProtocol")

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import logging
-import random
-from collections.abc import Callable
 from typing import Any, Final
 
 from twisted.cred.credentials import UsernamePassword
@@ -15,7 +13,7 @@ from twisted.python.failure import Failure
 from twisted.python.reflect import qual
 from twisted.spread import pb
 
-from piped import PipedService, Seconds, TimeoutError, told  # noqa: A004 - Piped's own
+from piped import Backoff, PipedService, Seconds, TimeoutError, told  # noqa: A004 - Piped's own
 from piped.resources.events import Event
 from piped.spread.broker import Broker, Limits
 from piped.spread.errors import LinkLost
@@ -25,7 +23,6 @@ _log = logging.getLogger("piped.spread")
 
 FIRST_WAIT: Final[Seconds] = 1
 LONGEST_WAIT: Final[Seconds] = 30
-_GROWTH: Final = 2.718281828459045
 
 
 class PipedPBClientFactory(pb.PBClientFactory):
@@ -83,33 +80,6 @@ class PipedPBClientFactory(pb.PBClientFactory):
             connection.hang_up()
 
 
-class Waits:
-    """How long to wait before the next try: ever longer, up to half a minute, each a little more or less.
-
-    Example:
-        >>> waits = Waits(lambda low, high: 1.0)
-        >>> [round(waits.next(), 1) for _ in range(6)]
-        [1.0, 2.7, 7.4, 20.1, 30.0, 30.0]
-    """
-
-    def __init__(self, uniform: Callable[[float, float], float] = random.uniform) -> None:
-        self._uniform = uniform
-        self.begin()
-
-    def begin(self) -> None:
-        """Wait shortly again: it has worked."""
-        self._wait = FIRST_WAIT
-
-    def next(self) -> Seconds:
-        """How long to wait now."""
-        wait, self._wait = self._wait, min(self._wait * _GROWTH, LONGEST_WAIT)
-        return min(wait * self._uniform(0.75, 1.25), LONGEST_WAIT)
-
-    def longest(self) -> Seconds:
-        """How long to wait after what will hardly be better soon."""
-        return LONGEST_WAIT * self._uniform(0.75, 1)
-
-
 class PBClient(PipedService):
     """A client that is connected while somebody needs it.
 
@@ -118,7 +88,7 @@ class PBClient(PipedService):
     """
 
     def __init__(
-        self, name: str, options: ClientOptions, clock: Any, endpoint: Any, waits: Waits | None = None
+        self, name: str, options: ClientOptions, clock: Any, endpoint: Any, waits: Backoff | None = None
     ) -> None:
         super().__init__()
         self.setName(name)
@@ -127,7 +97,7 @@ class PBClient(PipedService):
         self.factory.on_connected += self._connected
         self.factory.on_disconnected += self._disconnected
         self.root_object: Any = None
-        self._waits = waits or Waits()
+        self._waits = waits or Backoff(FIRST_WAIT, LONGEST_WAIT)
         self._consumers: dict[Any, bool] = {}
         self._is_connected = False
         #: What the log was told last.
@@ -170,7 +140,7 @@ class PBClient(PipedService):
             raise
         except Exception as error:
             return self._failed(error, broker)
-        self._waits.begin()
+        self._waits.reset()
         self.root_object = root
         self._told(logging.INFO, "is connected", f" to {broker.peer}")
         self.factory.on_got_root_object(root)
@@ -204,7 +174,7 @@ class PBClient(PipedService):
         self.factory.on_failed_getting_root_object(failure)
         if getattr(error, "remoteType", "") == qual(UnauthorizedLogin):
             self._told(logging.ERROR, f"cannot log in as {self.options.username!r}: it was refused")
-            return self._waits.longest()
+            return self._waits.most()
         self._told(logging.ERROR, f"cannot log in: {told(error)}", "; it is tried until it works")
         return self._waits.next()
 

@@ -11,8 +11,8 @@ from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionDone, DNSLookupError
 from twisted.python.failure import Failure
 
-from piped import RuntimeEnvironment
-from piped.spread.client import PBClient, Waits
+from piped import Backoff, RuntimeEnvironment
+from piped.spread.client import PBClient
 from piped.spread.errors import LinkLost
 from piped.spread.options import ClientOptions, Endpoint
 
@@ -65,7 +65,7 @@ class Stage:
         self.server = Server(WHO, options)
         self.network = Network(self.server)
         self.clock = Reactor()
-        waits = Waits(lambda low, high: high)
+        waits = Backoff(1, 30, chance=lambda: 0.999)
         made = ClientOptions(endpoint=Endpoint("tcp:localhost:1"), keep_alive=None, **client)
         self.client = PBClient("main", made, self.clock, self.network, waits)
         self.client.configure(RuntimeEnvironment(reactor=self.clock))
@@ -121,7 +121,7 @@ def test_it_is_tried_for_ever_whatever_the_failure(error: Exception, caplog: Any
     for _ in range(400):
         stage.advance(1)
         tries.append(stage.network.tries)
-    assert tries[:5] == [1, 2, 2, 2, 2]
+    assert tries[:5] == [1, 2, 2, 2, 3]
     assert tries[-1] - tries[-121] == 4
     assert len([record for record in caplog.records if record.levelname == "WARNING"]) == 1
     assert "cannot connect" in caplog.text
