@@ -1,15 +1,18 @@
-# make demo       a running service in one command
-# make test       everything that must pass before a change lands
-# make bench      what a baton costs, beside hand-written loops and peers
-# make reference  renew docs/reference from the code
-# make lock       renew constraints.txt
+# make demo          a running service in one command
+# make demo-amqp     two workers that share a queue, on a RabbitMQ of their own
+# make test          everything that must pass before a change lands
+# make bench         what a baton costs, beside hand-written loops and peers
+# make bench-faults  what becomes of messages when brokers, processes and networks fail: ROUNDS=20 of each kind
+# make reference     renew docs/reference from the code
+# make lock          renew constraints.txt
 
 VENV ?= .venv
+ROUNDS ?= 20
 PYTHON ?= python3
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip --disable-pip-version-check
 
-.PHONY: demo test lint types unit bench reference lock clean debian
+.PHONY: demo demo-amqp test lint types unit bench bench-faults reference lock clean debian
 
 demo: $(VENV)/.demo
 	@echo
@@ -20,6 +23,9 @@ demo: $(VENV)/.demo
 	@echo "and open http://127.0.0.1:8080/ and http://127.0.0.1:8080/pipelines in a browser."
 	@echo
 	@exec $(BIN)/piped run examples/quickstart.yaml
+
+demo-amqp: $(VENV)/.demo-amqp
+	@exec $(BIN)/python -m examples.amqp_demo
 
 test: lint types unit
 
@@ -37,6 +43,9 @@ unit: $(VENV)/.dev debian
 bench: $(VENV)/.bench debian
 	$(BIN)/python bench/run.py
 
+bench-faults: $(VENV)/.dev debian
+	$(BIN)/python -m bench.faults --rounds $(ROUNDS)
+
 reference: $(VENV)/.dev
 	$(BIN)/python docs/reference.py
 
@@ -50,10 +59,14 @@ $(VENV)/.demo: $(BIN)/pip pyproject.toml constraints.txt
 	@$(PIP) install --quiet -c constraints.txt -e .
 	@touch $@
 
+$(VENV)/.demo-amqp: $(VENV)/.demo
+	@$(PIP) install --quiet -c constraints.txt -e '.[amqp]'
+	@touch $@
+
 $(VENV)/.dev: $(BIN)/pip pyproject.toml constraints.txt
 	@echo "Installing Piped and what its tests need ..."
 	@$(PIP) install --quiet -c constraints.txt -e '.[dev]'
-	@touch $@ $(VENV)/.demo
+	@touch $@ $(VENV)/.demo $(VENV)/.demo-amqp
 
 $(VENV)/.bench: $(VENV)/.dev
 	@echo "Installing what Piped is measured beside ..."

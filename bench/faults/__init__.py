@@ -1,0 +1,1 @@
+"""What becomes of messages when brokers, processes and networks fail: counted on a real RabbitMQ, under load."""
