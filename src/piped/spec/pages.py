@@ -90,6 +90,8 @@ def _fields_in(shape: Any, path: str) -> Iterator[tuple[str, Spec]]:
         for key, inner in told.items():
             if key is not ...:
                 yield from _fields_in(inner, f"{path}.{key}")
+    elif told is not None:
+        yield from _fields_in(told, path)
     elif is_union(shape):
         for member in get_args(shape):
             yield from _fields_in(member, path)

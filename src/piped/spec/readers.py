@@ -27,6 +27,7 @@ from piped.spec.shapes import (
     item_of,
     parted,
     words_of,
+    written_shape,
 )
 from piped.spec.spec import Spec
 
@@ -198,6 +199,8 @@ def _is_of_kind(shape: Any, node: Node) -> bool:
     shape = parted(shape)[0]
     if is_union(shape):
         return any(_is_of_kind(member, node) for member in get_args(shape))
+    if (told := written_shape(shape)) is not None:
+        return isinstance(node.value, dict) if isinstance(told, dict) else _is_of_kind(told, node)
     if type(node.value) is dict:
         return is_mapping(shape) or (_is_located(shape) and issubclass(shape, ResourcePath))
     if type(node.value) is list:

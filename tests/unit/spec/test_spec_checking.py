@@ -79,6 +79,16 @@ class Even(int):
         return None if number is None else cls(number)
 
 
+class Named:
+    """The name of a Site, or one as a mapping."""
+
+    __shape__ = str | Site
+
+    @classmethod
+    def __check__(cls, checker: Checker, node: Any) -> Any:
+        return checker.value(Site if node.is_mapping else str, node, owner="the site")
+
+
 def no_cat(text: str) -> str:
     if text == "cat":
         raise ValueError("cats do not obey")
@@ -380,3 +390,9 @@ def test_no_word_of_the_library_reaches_the_user():
         (problem,) = checked(shape, text)[1]
         assert not re.search(r"pydantic|Input|valid|parse|type=", problem)
     assert checked(Pair, "[1, x]")[1][0].startswith("1:5: ")
+
+
+def test_a_mistake_inside_what_checks_itself_is_told_where_it_is():
+    """An option of several kinds, one of which is written: what is wrong in it is told, not that it is none of them."""
+    (problem,) = checked(Named | None, "{prot: 1}")[1]
+    assert problem == "1:2: the site has no option 'prot' – did you mean 'port'?"

@@ -144,6 +144,20 @@ def test_the_page_shows_the_keys_of_what_checks_itself():
     assert "## tree.__config__" in page
 
 
+class Plant:
+    """The name of a leaf, or one as a mapping."""
+
+    __shape__ = str | Leaf
+
+    @classmethod
+    def __check__(cls, checker: Any, node: Any) -> "Plant": ...
+
+
+def test_the_page_shows_the_options_of_what_may_be_a_mapping():
+    """Also what may be written as a name or as a mapping has the options of the mapping on the page."""
+    assert "## plant\n\n| option" in section_page("plant", Spec.of(Leaf), Plant)
+
+
 def test_on_a_terminal_no_line_is_wider_than_it():
     """A table would be broken up there: each option has lines of its own, with the same words."""
     for page in (
