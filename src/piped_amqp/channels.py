@@ -64,7 +64,7 @@ class AMQPChannel(TwistedChannel):
                 self._calls.discard(consuming)
                 self._direct[tag] = on_cancelled
                 consuming.callback(tag)
-            else:  # nobody waits for it any more
+            elif self._channel.is_open:  # nobody waits for it any more
                 self._channel.basic_cancel(tag)
 
         def deliver(_: object, method: Any, properties: Any, body: bytes) -> None:
@@ -128,6 +128,8 @@ class AMQPChannel(TwistedChannel):
 
     def _on_channel_closed(self, channel: Any, reason: Exception | None) -> None:
         self._direct.clear()
+        # pika keeps those that were cancelled, and could not fail them again.
+        self._calls = {call for call in self._calls if not call.called}
         super()._on_channel_closed(channel, reason)
 
 
