@@ -174,6 +174,7 @@ class BatonTask:
         elif isinstance(yielded, Deferred):
             if self._throw is not None:
                 yielded.cancel()
+                yielded.addErrback(lambda failure: None)  # it would be raised, were there not another error to raise
             if yielded.called and not yielded.paused:
                 return False
             yielded.addBoth(self._fired)

@@ -148,6 +148,27 @@ def test_a_failure_that_nobody_hears_is_logged() -> None:
         globalLogPublisher.removeObserver(logged.append)
 
 
+def test_who_stops_himself_leaves_nothing_behind() -> None:
+    """A step that stops its own walk and then waits is cancelled there, without a word in the log."""
+    logged: list[Any] = []
+    first: Deferred[Any] = Deferred()
+
+    async def stops(baton: Any) -> None:
+        await first
+        walk.stop()
+        await Deferred()
+
+    globalLogPublisher.addObserver(logged.append)
+    try:
+        walk: Any = pipeline(stops).run(0)
+        first.callback(None)
+        gc.collect()
+    finally:
+        globalLogPublisher.removeObserver(logged.append)
+    assert walk.cancelled()
+    assert not logged
+
+
 # With asyncio
 
 
