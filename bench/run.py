@@ -16,6 +16,9 @@ def main() -> None:
         "web_peers.py",
         "spread.py",
         "mail.py",
+        "amqp.py",
+        "zeromq.py",
+        "database.py",
         "checking.py",
         "starting.py",
     ):
