@@ -1,8 +1,13 @@
-"""The browser in which pages are looked at."""
+"""The browser in which pages are looked at, and the servers that all tests of a session share."""
+
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
+from servers import postgres as postgres_server
+from servers import rabbitmq as rabbitmq_server
 
 FLAGS = """--headless=new --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking
     --disable-component-update --disable-sync --window-size=1440,980"""
@@ -25,3 +30,22 @@ def driver(tmp_path_factory):
 def channel(request):
     """Which channel serves the site of a test: each in turn."""
     return request.param
+
+
+@pytest.fixture(scope="session")
+def rabbitmq(tmp_path_factory):
+    """One RabbitMQ for all tests, each of which takes a virtual host of its own: `rabbitmq.vhost()`."""
+    if not rabbitmq_server.is_installed():
+        pytest.skip("RABBITMQ IS NOT INSTALLED (apt install rabbitmq-server): nothing is tested against a real broker")
+    with rabbitmq_server.RabbitMQ(tmp_path_factory.mktemp("rabbitmq")) as broker:
+        yield broker
+
+
+@pytest.fixture(scope="session")
+def postgres():
+    """One PostgreSQL for all tests, each of which takes a database of its own: `postgres.database()`."""
+    if not postgres_server.is_installed():
+        pytest.skip("POSTGRESQL IS NOT INSTALLED (apt install postgresql): nothing is tested against a real database")
+    # Not in pytest's own folder, which only its user can reach.
+    with TemporaryDirectory() as folder, postgres_server.Postgres(Path(folder)) as server:
+        yield server
