@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import os
 from hmac import compare_digest
 from typing import Any, Final
 from urllib.parse import urlencode
@@ -11,18 +13,16 @@ from tornado.web import RequestHandler
 from twisted.web.http_headers import Headers
 
 from piped import RuntimeEnvironment
-from piped.runtime.frames import Frame, KeptError
 from piped.web import debug_page
-from piped.web.debugger import MOST_OUTPUT, SEGMENT, Debugger, Session
+from piped.web.debugger import SECRET, SEGMENT, Debugger, Session
 from piped.web.guests import foreign
 from piped.web.options import SiteDebug
 from piped_cyclone.options import ApplicationOptions
 
+_log = logging.getLogger("piped.cyclone")
 #: The setting of an application that holds its debugger.
 SETTING: Final = "piped_debugger"
-_SECRET: Final = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 _SAFE: Final = {"Referrer-Policy": "no-referrer", "X-Frame-Options": "DENY"}
-_TITLE, _OUR_TITLE = b"web.Server Traceback", b"web.Application Traceback"
 
 
 class ApplicationDebugger(Debugger):
@@ -37,19 +37,10 @@ class ApplicationDebugger(Debugger):
         super().__init__(owner, allowed, environment)
         self.template = options.debug_template
 
-    def keep(self, error: BaseException) -> Session:
-        """Keep a failure, in place of the one that was used longest ago if there are many."""
-        return self._session(KeptError(error))
-
-    def session(self, request: HTTPServerRequest) -> Session | None:
+    def asked_for(self, request: HTTPServerRequest) -> Session | None:
         """The failure that a request asks for; None if there is none, or it was forgotten."""
-        self.reap()
         asked = request.query_arguments.get(SEGMENT, [b""])
-        return self.sessions.get(asked[-1].decode("latin-1"))
-
-    def used(self, session: Session) -> None:
-        """Keep a failure for longer, as somebody looks into it who may."""
-        session.last_used = self.clock.seconds()
+        return self.session(asked[-1].decode("latin-1"))
 
     def obstacle(self, request: HTTPServerRequest) -> str:
         """Why a request may not debug; "" if it may."""
@@ -67,14 +58,26 @@ class ApplicationDebugger(Debugger):
         request, kept = handler.request, session.kept
         # With its origin: a path that begins with two slashes would be one on another server.
         url = f"{request.protocol}://{request.host}{address(request, session)}"
-        if self.template is not None:
-            values = {"kept": kept, "url": url, "token": session.token}
-            return handler.render_string(self.template, **values), _SECRET | _SAFE
+        own = self._own_page(handler, kept=kept, url=url, token=session.token)
+        if own is not None:
+            return own, SECRET | _SAFE
         arguments = {name: handler.get_arguments(name) for name in request.arguments}
         called = {"args": handler.path_args, "kwargs": handler.path_kwargs, "arguments": arguments}
-        view = debug_page.View(kept, f"{request.method} {request.uri}", kept.baton(called), url, session.token)
-        # The title and the heading, which stand above everything that is not ours.
-        return debug_page.page(view).replace(_TITLE, _OUR_TITLE, 2), debug_page.headers() | _SECRET
+        what = f"{request.method} {request.uri}"
+        view = debug_page.View(kept, what, kept.baton(called), url, session.token, title="web.Application Traceback")
+        return debug_page.page(view), debug_page.headers() | SECRET
+
+    def _own_page(self, handler: RequestHandler, **values: Any) -> bytes | None:
+        """The page that `debug_template` makes; None for the built-in one, also where the template has failed."""
+        if self.template is None:
+            return None
+        # Tornado would look beside whoever renders, which is this module.
+        name = self.template if handler.get_template_path() else os.path.abspath(self.template)
+        try:
+            return handler.render_string(name, **values)
+        except Exception:  # whatever is wrong there must not hide the failure that somebody wants to see
+            _log.exception("%s cannot use debug_template, and shows the built-in page", self.owner)
+            return None
 
 
 def address(request: HTTPServerRequest, session: Session) -> str:
@@ -86,29 +89,9 @@ def alone(handler: RequestHandler, body: bytes, headers: dict[str, str]) -> None
     """Finish with these headers and no other: what a handler sets may open the answer to pages of other sites."""
     for name in list(handler._headers):  # no public method tells which there are
         handler.clear_header(name)
-    for name, value in (headers | _SECRET).items():
+    for name, value in (headers | SECRET).items():
         handler.set_header(name, value)
     handler.finish(body)
-
-
-def frame_of(handler: RequestHandler, session: Session) -> Frame | None:
-    """The frame in which a request wants something evaluated; None if there is no such frame."""
-    try:
-        return session.kept.frame(int(handler.get_body_argument("frame_no", "-1")))
-    except (ValueError, IndexError):
-        return None
-
-
-class Output:
-    """Collects what an evaluation shows, up to a bound."""
-
-    def __init__(self) -> None:
-        self.text = ""
-
-    def write(self, text: str) -> None:
-        room = MOST_OUTPUT - len(self.text)
-        if room > 0:
-            self.text += text if len(text) <= room else f"{text[:room]}\n… the rest is too long to be shown\n"
 
 
 def _peer(request: HTTPServerRequest) -> str:

@@ -15,8 +15,8 @@ from twisted.internet.defer import CancelledError, Deferred
 from piped import Rejected, told
 from piped.resources.dependency import Dependency
 from piped.runtime.evaluating import Evaluation
-from piped.web.debugger import SEGMENT, Session
-from piped_cyclone.debugger import SETTING, ApplicationDebugger, Output, address, alone, frame_of
+from piped.web.debugger import SEGMENT, Output, Session
+from piped_cyclone.debugger import SETTING, ApplicationDebugger, address, alone
 from piped_cyclone.requests import unavailable
 
 _log = logging.getLogger("piped.cyclone")
@@ -26,7 +26,8 @@ class DebuggableHandler(RequestHandler):
     """A request handler whose failures can be looked into with a browser, by clients on the list `debug_allow`.
 
     They see the traceback with its variables, and evaluate Python in its frames; all others get the plain 500. A
-    subclass that has a `prepare` of its own calls this one. To ask for a login besides, override both methods:
+    subclass that has a `prepare` or a `write_error` of its own calls this one's. To ask for a login besides, override
+    both methods:
 
         class AuthingDebuggableHandler(DebuggableHandler):
             @web.authenticated
@@ -80,7 +81,7 @@ class DebuggableHandler(RequestHandler):
             raise HTTPError(404)
         if self._refused(debugger, debugger.foreign(self, session)):
             raise HTTPError(403)
-        frame = frame_of(self, session)
+        frame = session.frame(self.get_body_argument("frame_no", "-1"))
         if frame is None:
             raise HTTPError(400)
         # Not what: the log is never to see what somebody has typed.
@@ -91,9 +92,12 @@ class DebuggableHandler(RequestHandler):
         output = Output()
         expr = self.get_body_argument("expr", "", strip=False)
         self._evaluation = frame.evaluate(expr, output.write)
-        self._evaluation.when_ended(partial(self._evaluated, output))
+        self._evaluation.when_ended(partial(self._evaluated, debugger, session, output))
 
-    def _evaluated(self, output: Output, evaluation: Evaluation) -> None:
+    def _evaluated(
+        self, debugger: ApplicationDebugger, session: Session, output: Output, evaluation: Evaluation
+    ) -> None:
+        debugger.used(session)
         output.write(evaluation.report)
         if not self._finished:
             alone(self, json.dumps(output.text).encode(), {"Content-Type": "application/json"})
@@ -122,7 +126,7 @@ class DebuggableHandler(RequestHandler):
         debugger = self._debugger
         if debugger is None:  # somebody has called it himself
             raise HTTPError(404)
-        return debugger, debugger.session(self.request)
+        return debugger, debugger.asked_for(self.request)
 
     def _refused(self, debugger: ApplicationDebugger, reason: str) -> bool:
         if reason:

@@ -49,7 +49,7 @@ class ApplicationOptions:
         debug_allow: addresses, networks or host names of clients, who can run any code; an empty list lets nobody.
         debug_hosts: names by which the site may be addressed for it, besides addresses and localhost.
         debug_timeout: how long after the last use a failure is forgotten.
-        debug_template: a template of yours for the page of a failure.
+        debug_template: a template of yours for the page of a failure; it is looked for below `template_path`.
         ui_modules: the full name of a module that holds them, or the full name of a class for each name.
         ui_methods: the full name of a module that holds them, or the full name of a function for each name.
         transforms: classes that transform what is sent, instead of those of `compress_response`.
@@ -118,7 +118,7 @@ class ApplicationOptions:
 
     def settings(self) -> dict[str, Any]:
         """The settings of the application: names are what they stand for, and files are absolute paths."""
-        settings = {name: _as_path(name, value) for name, value in self._settings.items()}
+        settings = {name: as_path(name, value) for name, value in self._settings.items()}
         return settings | {name: _loaded(settings[name]) for name in _NAMED if name in settings}
 
 
@@ -126,7 +126,7 @@ class ApplicationOptions:
 _TORNADO: Final = frozenset({"static_handler_args", "default_handler_args"})
 
 
-def _as_path(name: str, value: Any) -> Any:
+def as_path(name: str, value: Any) -> Any:
     if isinstance(value, FilePath):
         return os.path.abspath(value.path)
     if name.endswith("_path") and isinstance(value, BatonPath):  # that a `!path` makes, which is no baton's here
@@ -157,7 +157,7 @@ class CycloneOptions:
         application_factory: the same, or a function that is called like it.
         max_running: how many requests are processed at once; those above are answered with 503. An open WebSocket is
             one.
-        max_connections: how many clients are connected at once; those above are hung up on.
+        max_connections: how many clients are connected to a port at once; those above are hung up on.
         max_header_size: how long the first line and the headers of a request may be together.
         max_body_size: how long the body of a request may be, unless its handler says otherwise.
         idle_timeout: how long a connection is kept for the next request, until all of its headers have come.

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
 from collections.abc import Iterable
 from contextlib import suppress
 from typing import Any, Final
 
 from tornado.routing import URLSpec
-from tornado.web import Application, RequestHandler
+from tornado.web import Application, RequestHandler, StaticFileHandler
 from twisted.application.service import MultiService
 from twisted.internet import defer
 from twisted.internet.defer import Deferred, gatherResults
@@ -20,12 +21,15 @@ from piped.runtime.endpoints import endpoint
 from piped.runtime.places import Listen
 from piped_cyclone.debugger import SETTING, ApplicationDebugger
 from piped_cyclone.handlers import PipedRequestHandlerProxy, PipelineRequestHandler
-from piped_cyclone.options import ApplicationOptions, CycloneOptions
+from piped_cyclone.names import FactoryName
+from piped_cyclone.options import ApplicationOptions, CycloneOptions, as_path
 from piped_cyclone.requests import Requests, serve
 from piped_cyclone.rows import Row
 from piped_cyclone.serving import Server, TornadoEndpoint, tls_of
 
 _log = logging.getLogger("piped.cyclone")
+#: Seconds after which a WebSocket is asked whether its client is still there, which Tornado would never do.
+PING_INTERVAL: Final = 30
 #: Seconds that a cancelled request has to tell its client.
 LAST_WORDS: Final = 0.5
 
@@ -129,10 +133,8 @@ class CycloneSite(MultiService):
         if options.debug:
             settings |= self._debugging()
         written = self.options.type or self.options.application_factory
-        application = written.load()(rows, **settings) if written else Application(rows, **settings)
-        if not isinstance(application, Application):
-            what = f"{written} has made no application, but {type(application).__name__}"
-            raise ConfigurationError(problems=[Problem(what, written.where if written else None)])
+        application = _made(written, rows, settings) if written else Application(rows, **settings)
+        application.settings.setdefault("websocket_ping_interval", PING_INTERVAL)
         for row in rows:
             if isinstance(row.handler_class, PipedRequestHandlerProxy):
                 row.handler_class.application = application
@@ -148,6 +150,8 @@ class CycloneSite(MultiService):
                 handler = PipedRequestHandlerProxy(dependency)
         else:
             _configure(handler, self._environment, configured)
+            if issubclass(handler, StaticFileHandler):  # which takes texts only
+                kwargs = {name: as_path(name, value) for name, value in kwargs.items()}
         return URLSpec(row.pattern, handler, kwargs, row.name)
 
     def _debugging(self) -> dict[str, Any]:
@@ -199,6 +203,22 @@ class _Nobody(Factory):
     """Stands for the protocols of a port whose connections never come to Twisted."""
 
     noisy = False
+
+
+def _made(written: FactoryName, rows: list[URLSpec], settings: dict[str, Any]) -> Application:
+    """Make an application of somebody's own."""
+    make = written.load()
+    try:
+        inspect.signature(make).bind(rows, **settings)
+    except TypeError as error:
+        what = f"{written} cannot be called with a list of handlers and the settings: {error}"
+        problem = Problem(what, written.where, "have it take `handlers, **settings`, as tornado.web.Application does")
+        raise ConfigurationError(problems=[problem]) from None
+    application = make(rows, **settings)
+    if not isinstance(application, Application):
+        what = f"{written} has made no application, but {type(application).__name__}"
+        raise ConfigurationError(problems=[Problem(what, written.where)])
+    return application
 
 
 def _configure(handler: type[RequestHandler], environment: RuntimeEnvironment, configured: set[type]) -> None:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from functools import partial
-from typing import Any, ClassVar
+from typing import Any
 from weakref import WeakSet
 
 from tornado.gen import convert_yielded
 from tornado.httputil import HTTPMessageDelegate, HTTPServerRequest
 from tornado.iostream import StreamClosedError
-from tornado.web import Application, RequestHandler
+from tornado.web import Application, ErrorHandler, RequestHandler
 from tornado.websocket import WebSocketHandler
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
@@ -23,6 +24,7 @@ from piped.runtime.awaiting import is_cancellation
 from piped.web.replies import RETRY_AFTER
 from piped_cyclone import awaiting as _awaiting  # noqa: F401 - whatever Tornado runs may await Deferreds
 
+_log = logging.getLogger("piped.cyclone")
 #: The code of RFC 6455 that tells a WebSocket that its server stops.
 _GOING_AWAY = 1001
 
@@ -50,7 +52,6 @@ class Requests(Source):
 
     def __init__(self, name: str, dependency: Dependency, max_running: int) -> None:
         super().__init__(name, dependency, max_running=max_running)
-        self._classes: dict[type[RequestHandler], type[RequestHandler]] = {}
         self.websockets: WeakSet[WebSocketHandler] = WeakSet()
 
     def watch(self, application: Application) -> None:
@@ -60,16 +61,46 @@ class Requests(Source):
         def get_handler_delegate(
             request: HTTPServerRequest, target_class: type[RequestHandler], *args: Any, **kwargs: Any
         ) -> HTTPMessageDelegate:
-            return make(request, self._taken(target_class), *args, **kwargs)
+            delegate = make(request, target_class, *args, **kwargs)
+            delegate.handler_class = partial(self._made, delegate.handler_class)  # type: ignore[assignment]  # called
+            return delegate
 
         # On the object, as applications may come from a function: whoever routes asks the object.
         application.get_handler_delegate = get_handler_delegate  # type: ignore[method-assign, assignment]
 
-    def _taken(self, handler: type[RequestHandler]) -> type[RequestHandler]:
-        if handler not in self._classes:
-            names = {"__module__": handler.__module__, "__qualname__": handler.__qualname__, "_piped_source": self}
-            self._classes[handler] = type(handler.__name__, (_Taken, handler), names)
-        return self._classes[handler]
+    def _made(
+        self,
+        handler_class: type[RequestHandler],
+        application: Application,
+        request: HTTPServerRequest,
+        /,
+        **kwargs: Any,
+    ) -> RequestHandler:
+        """Make a handler. It stays of its own class, as that may keep things in attributes of the class."""
+        try:
+            handler = handler_class(application, request, **kwargs)
+        except Exception:  # Tornado would hang up, and not say on whom
+            _log.exception("%s: %s cannot be made for %s", self.name, handler_class.__name__, request.path)
+            handler = ErrorHandler(application, request, status_code=500)
+        # Tornado's own step from a request to the method of a handler. It has no public name, and there is no other
+        # place where both the beginning and the end of the work can be seen.
+        handler._execute = partial(self._execute, handler)  # type: ignore[method-assign, assignment]
+        return handler
+
+    def _execute(
+        self, handler: RequestHandler, transforms: list[Any], *args: bytes, **kwargs: bytes
+    ) -> asyncio.Future[None] | Coroutine[Any, Any, None]:
+        """Run a handler as a baton, or have it answer that there is no room for it."""
+        del handler._execute  # Tornado's own is seen again
+        work = partial(handler._execute, transforms, *args, **kwargs)
+        ended = asyncio.get_running_loop().create_future()
+        if isinstance(handler, WebSocketHandler):
+            self.websockets.add(handler)
+        ticket = self.take(partial(_to_the_last_byte, handler, work), partial(_settle, ended))
+        if isinstance(ticket, Ticket):
+            return ended
+        handler.prepare = partial(unavailable, handler)  # type: ignore[method-assign]  # of this request only
+        return work()
 
     def drain(self) -> Deferred[None]:
         """Take nothing more, and ask WebSockets to end, which would go on for ever."""
@@ -79,36 +110,23 @@ class Requests(Source):
         return drained
 
 
-class _Taken(RequestHandler):
-    """What is added to a class of handlers: each runs as a baton, or answers that there is no room for it."""
+async def _to_the_last_byte(handler: RequestHandler, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """Work until everything is sent that the handler has finished with."""
+    finish, sent = handler.finish, []
 
-    _piped_source: ClassVar[Requests]
-    _piped_sent: asyncio.Future[None] | None = None
+    def finish_and_keep(*args: Any, **kwargs: Any) -> Any:
+        sent.append(finish(*args, **kwargs))
+        return sent[-1]
 
-    def finish(self, chunk: str | bytes | dict[str, Any] | None = None) -> asyncio.Future[None]:
-        sent = self._piped_sent = super().finish(chunk)
-        return sent
-
-    # Tornado's own step from a request to the method of a handler. It has no public name, and there is no other place
-    # where both the beginning and the end of the work can be seen.
-    def _execute(  # type: ignore[override]  # a future instead of a coroutine, which Tornado takes as well
-        self, transforms: list[Any], *args: bytes, **kwargs: bytes
-    ) -> asyncio.Future[None] | Coroutine[Any, Any, None]:
-        work = partial(super()._execute, transforms, *args, **kwargs)
-        ended = asyncio.get_running_loop().create_future()
-        if isinstance(self, WebSocketHandler):
-            self._piped_source.websockets.add(self)
-        ticket = self._piped_source.take(partial(self._piped_serve, work), partial(_settle, ended))
-        if isinstance(ticket, Ticket):
-            return ended
-        self.prepare = partial(unavailable, self)  # type: ignore[method-assign]  # of this request only
-        return work()
-
-    async def _piped_serve(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    handler.finish = finish_and_keep  # type: ignore[method-assign]  # of this request only
+    try:
         await work()
-        if self._piped_sent is not None:
+    finally:
+        del handler.finish
+    for each in sent:
+        if each is not None:  # a method of somebody's own may give nothing
             with suppress(StreamClosedError):  # the client has left
-                await self._piped_sent
+                await each
 
 
 def _settle(ended: asyncio.Future[None], outcome: Outcome) -> None:

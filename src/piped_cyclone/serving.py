@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import logging
+import os
 import re
 import socket
 import ssl
+from math import ceil
 from typing import Any, Final
 from weakref import WeakSet
 
 from tornado.httpserver import HTTPServer
+from tornado.ioloop import IOLoop
 from tornado.iostream import IOStream
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.protocol import Factory
 
 from piped import ConfigurationError, Mark, Problem
 
+_log = logging.getLogger("piped.cyclone")
 #: Endpoints that are nothing but a socket that accepts; others put a protocol of Twisted's between.
 _PLAIN = re.compile(r"\d+$|(tcp4?|tcp6|unix|systemd|ssl):")
 #: The order in which Twisted takes the arguments of `ssl:` that have no name.
@@ -24,6 +30,12 @@ _WITHOUT: Final = {
     "sslmethod": "leave it out: the best version that both sides know is spoken",
     "extraCertChain": "append the chain to the file of certKey",
 }
+#: What an operating system says that can open no more.
+_EXHAUSTED: Final = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+#: Seconds for which nobody is accepted then.
+_BREATH: Final = 1
+#: The most that fits into an option of a socket.
+_MOST: Final = 2**31 - 1
 
 
 def tls_of(written: str) -> ssl.SSLContext | None:
@@ -90,6 +102,36 @@ class Server(HTTPServer):
         await Deferred.fromFuture(asyncio.ensure_future(self.close_all_connections()))
 
 
+def milliseconds(seconds: float) -> int:
+    """A time as an option of a socket, where 0 is for ever.
+
+    Example:
+        >>> milliseconds(1.5), milliseconds(0.0001), milliseconds(1e9)
+        (1500, 1, 2147483647)
+    """
+    return min(ceil(seconds * 1000), _MOST)
+
+
+class Listening(socket.socket):
+    """A port that waits where no more clients can be accepted, instead of failing anew at each turn of the loop."""
+
+    def accept(self) -> tuple[socket.socket, Any]:
+        try:
+            return super().accept()
+        except OSError as error:
+            if error.errno not in _EXHAUSTED:
+                raise
+            _log.error("cannot accept a client, and tries again in %d s: %s", _BREATH, os.strerror(error.errno))
+            loop = IOLoop.current()
+            loop.update_handler(self, 0)
+            loop.call_later(_BREATH, self._go_on, loop)
+            raise BlockingIOError("not now") from error  # which is what Tornado takes for: nobody is there
+
+    def _go_on(self, loop: IOLoop) -> None:
+        if self.fileno() >= 0:  # it was not closed meanwhile
+            loop.update_handler(self, loop.READ)
+
+
 class TornadoEndpoint:
     """An endpoint whose connections a server of Tornado's accepts.
 
@@ -117,10 +159,12 @@ class TornadoEndpoint:
             raise ConfigurationError(problems=[problem]) from None
         port = await self._endpoint.listen(factory)
         port.stopReading()
-        listening = port.socket.dup()
-        if listening.family in (socket.AF_INET, socket.AF_INET6) and self._send_timeout:
+        listening = Listening(fileno=os.dup(port.socket.fileno()))
+        listening.setblocking(False)
+        is_tcp = listening.family in (socket.AF_INET, socket.AF_INET6)
+        if is_tcp and self._send_timeout and hasattr(socket, "TCP_USER_TIMEOUT"):  # which only Linux has
             # Connections have it from the port. Tornado itself would wait for ever for a client that takes nothing.
-            listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(self._send_timeout * 1000))
+            listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, milliseconds(self._send_timeout))
         self._server.add_socket(listening)
         return TornadoPort(port, self._server)
 

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import resource
 import signal
 import socket
 import subprocess
@@ -506,6 +507,24 @@ def test_the_limits_can_be_set(folder):
         with ExitStack() as clients:
             crowd = [clients.enter_context(connected(running)) for _ in range(4)]
             assert crowd[-1].recv(1) == b""
+
+
+def test_a_process_that_can_open_no_more_goes_on(folder):
+    """Clients wait while there is no room for them, the log says so now and then, and they are served afterwards."""
+    with Running("limits.yaml", cwd=limited(folder)) as running:
+        pid = running.process.pid
+        _, hard = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, (len(os.listdir(f"/proc/{pid}/fd")) + 5, hard))
+        with ExitStack() as clients:
+            crowd = [clients.enter_context(connected(running)) for _ in range(20)]
+            running.wait_for("cannot accept a client, and tries again in 1 s: Too many open files")
+            crowd[-1].sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+            for client in crowd[:-1]:
+                client.close()
+            assert b"200 OK" in b"".join(iter(lambda: crowd[-1].recv(65536), b""))
+        assert running.log.count("cannot accept a client") < 30
+        assert running.stop() == 0
+        assert "Traceback" not in running.log
 
 
 def limited(folder):

@@ -29,6 +29,7 @@ class View:
         request: its method and address.
         url: where the page sends what is typed, a path on the same server.
         token: is sent along.
+        title: what the page calls itself.
     """
 
     kept: KeptError
@@ -36,6 +37,7 @@ class View:
     baton: Any
     url: str
     token: str
+    title: str = "web.Server Traceback"
 
 
 def page(view: View) -> bytes:
@@ -43,6 +45,7 @@ def page(view: View) -> bytes:
     template, style, script = _parts()
     kept = view.kept
     values = {
+        "title": _html(view.title),
         "style": style,
         "script": script,
         "url": _html(view.url),

@@ -38,7 +38,8 @@ MOST_SESSIONS: Final = 30
 LOOKED_UP: Final = 60
 #: Signs that one evaluation shows.
 MOST_OUTPUT: Final = 100_000
-_SECRET: Final = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
+#: The headers of every answer.
+SECRET: Final = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 
 
 @dataclass(slots=True, eq=False)
@@ -52,6 +53,13 @@ class Session:
     last_used: Seconds
     id: str
     token: str
+
+    def frame(self, number: str) -> Frame | None:
+        """The frame with a number that somebody has sent; None if there is no such frame."""
+        try:
+            return self.kept.frame(int(number))
+        except (ValueError, IndexError):
+            return None
 
 
 def expired(sessions: Iterable[Session], now: Seconds, max_idle: Seconds) -> list[Session]:
@@ -109,27 +117,36 @@ class Debugger(Service):
             _log.debug("%s does not show the failure of %s: %s", self.owner, request, refusal)
             return
         assert failure.value is not None
-        session = self._session(KeptError(failure.value))
+        session = self.keep(failure.value)
         url = "".join(f"/{quote(segment, safe='')}" for segment in _node(request))
         view = debug_page.View(
             session.kept, str(request), session.kept.baton(baton), f"{url}/{SEGMENT}/{session.id}", session.token
         )
-        replies.alone(request, http.INTERNAL_SERVER_ERROR, debug_page.page(view), debug_page.headers() | _SECRET)
+        replies.alone(request, http.INTERNAL_SERVER_ERROR, debug_page.page(view), debug_page.headers() | SECRET)
 
-    def _session(self, kept: KeptError) -> Session:
+    def keep(self, error: BaseException) -> Session:
+        """Keep a failure, in place of the one that was used longest ago if there are many."""
         while len(self.sessions) >= MOST_SESSIONS:
             del self.sessions[min(self.sessions.values(), key=attrgetter("last_used")).id]
-        session = Session(kept, self.clock.seconds(), secrets.token_urlsafe(12), secrets.token_urlsafe(32))
+        session = Session(KeptError(error), self.clock.seconds(), secrets.token_urlsafe(12), secrets.token_urlsafe(32))
         self.sessions[session.id] = session
         return session
+
+    def session(self, identity: str) -> Session | None:
+        """The failure that a request asks for; None if there is none, or it was forgotten."""
+        self.reap()
+        return self.sessions.get(identity)
+
+    def used(self, session: Session) -> None:
+        """Keep a failure for longer, as somebody looks into it who may."""
+        session.last_used = self.clock.seconds()
 
     # Evaluations:
 
     def __call__(self, request: Request) -> bool:
         """Answer what is asked below a path's `__debug__`."""
         request.answered_by = self.owner
-        self.reap()
-        session = self.sessions.get(request.postpath[0]) if len(request.postpath) == 1 else None
+        session = self.session(request.postpath[0]) if len(request.postpath) == 1 else None
         refusal = self._refusal(request)
         if refusal:
             self._refuse(request, refusal)
@@ -156,23 +173,23 @@ class Debugger(Service):
             self._evaluate(request, session)
 
     def _evaluate(self, request: Request, session: Session) -> None:
-        frame = _frame(session.kept, _field(request, "frame_no", "-1"))
+        frame = session.frame(_field(request, "frame_no", "-1"))
         if frame is None:
             replies.bad_request(request)
             return
-        session.last_used = self.clock.seconds()
+        self.used(session)
         # Not what: the log is never to see what somebody has typed.
         _log.info("%s: %s evaluates in %s", self.owner, _peer(request), frame.function)
-        output = _Output()
+        output = Output()
         evaluation = frame.evaluate(_field(request, "expr"), output.write)
         request.on_lost = evaluation.stop
         evaluation.when_ended(partial(self._answer, request, session, output))
 
-    def _answer(self, request: Request, session: Session, output: _Output, evaluation: Evaluation) -> None:
-        session.last_used = self.clock.seconds()
+    def _answer(self, request: Request, session: Session, output: Output, evaluation: Evaluation) -> None:
+        self.used(session)
         output.write(evaluation.report)
         request.setHeader("Content-Type", "application/json")
-        for name, value in _SECRET.items():
+        for name, value in SECRET.items():
             request.setHeader(name, value)
         request.answer(json.dumps(output.text).encode())
 
@@ -224,7 +241,7 @@ def merged(site: SiteDebug | None, path: PathDebug | None) -> SiteDebug:
     return replace(options, **own)
 
 
-class _Output:
+class Output:
     """Collects what an evaluation shows, up to a bound."""
 
     def __init__(self) -> None:
@@ -264,10 +281,3 @@ def _field(request: Request, name: str, otherwise: str = "") -> str:
 def _wrong_token(request: Request, session: Session) -> str:
     is_right = compare_digest(_field(request, "token").encode("utf-8", "replace"), session.token.encode())
     return "" if is_right else "its token is wrong"
-
-
-def _frame(kept: KeptError, number: str) -> Frame | None:
-    try:
-        return kept.frame(int(number))
-    except (ValueError, IndexError):
-        return None

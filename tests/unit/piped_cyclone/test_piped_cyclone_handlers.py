@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -157,6 +159,9 @@ application:
 """
 
 
+WAITED_FOR: list[Deferred[Any]] = []
+
+
 def token_in(page: bytes) -> str:
     found = re.search(rb'data-token="([^"]*)"', page)
     assert found is not None
@@ -183,6 +188,48 @@ def test_a_failure_is_looked_into_until_it_is_forgotten() -> None:
     assert site.ask(url).code == 200
     site.stage.clock.advance(6)
     assert site.ask(url, "POST", token=token, frame_no=-1, expr="answer").code == 404
+
+
+def test_a_failure_in_which_something_is_evaluated_is_in_use() -> None:
+    """However long the evaluation has taken, its failure can be looked into afterwards."""
+    site = Site(DEBUGGED, piped("baton['none']"))
+    page = site.ask("/").body
+    url, token = url_in(page), token_in(page)
+
+    async def play() -> None:
+        WAITED_FOR.clear()
+        expr = "WAITED_FOR.append(Deferred())\nawait WAITED_FOR[0]"
+        connection = site.start(url, "POST", token=token, frame_no=-1, expr=expr)
+        await until(lambda: bool(WAITED_FOR))
+        site.stage.clock.advance(4)
+        WAITED_FOR[0].callback("awaited")
+        await until(lambda: connection.is_finished)
+        assert b"awaited" in connection.body
+
+    asyncio.run(play())
+    site.stage.clock.advance(4)
+    assert site.ask(url).code == 200
+
+
+def test_a_page_of_ones_own_is_found_without_a_folder_of_templates(tmp_path: Path) -> None:
+    """`debug_template` is a file like any other then, from where the process runs."""
+    (tmp_path / "own.html").write_text("{{ kept.headline }}")
+    own = os.path.relpath(tmp_path / "own.html")
+    answer = Site(f"{DEBUGGED}  debug_template: {own}\n", piped("baton['none']")).ask("/")
+    assert (answer.code, answer.body[:8]) == (500, b"KeyError")
+
+
+@pytest.mark.parametrize("template", [None, "{% end %}", "{{ nobody_knows }}"])
+def test_a_page_of_ones_own_that_fails_hides_no_failure(
+    tmp_path: Path, template: str | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The built-in page is shown in its place, and the log says why."""
+    if template is not None:
+        (tmp_path / "debugger.html").write_text(template)
+    section = f"{DEBUGGED}  debug_template: debugger.html\n  template_path: {tmp_path}\n"
+    answer = Site(section, piped("baton['none']")).ask("/")
+    assert (answer.code, b"web.Application Traceback" in answer.body) == (500, True)
+    assert "cyclone.site cannot use debug_template, and shows the built-in page" in caplog.text
 
 
 def test_who_is_not_allowed_sees_nothing() -> None:

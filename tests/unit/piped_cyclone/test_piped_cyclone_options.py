@@ -93,6 +93,7 @@ application:
         "other_path": str(Path("elsewhere").absolute()),
         "login_url": "/login",
         "cookie_secret": "a secret",
+        "websocket_ping_interval": 30,
     }
     assert site.application.transforms == [Hidden]
     assert site.application.ui_methods["shout"] is shout
@@ -101,7 +102,7 @@ application:
 def test_debug_is_no_setting_of_tornados() -> None:
     """Neither does anything start anew when a file changes, nor does everybody see tracebacks."""
     settings = Site("application: {debug: true, debug_allow: [127.0.0.1]}").application.settings
-    assert set(settings) == {"piped_debugger"}
+    assert set(settings) == {"piped_debugger", "websocket_ping_interval"}
 
 
 def test_ui_modules_may_be_a_module() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
@@ -26,6 +27,13 @@ class Mine(web.Application):
     """An application of one's own."""
 
 
+class Alone(web.Application):
+    """Knows its handlers itself."""
+
+    def __init__(self) -> None:
+        super().__init__([])
+
+
 def make(handlers: Any, **settings: Any) -> web.Application:
     return Mine(handlers, made="by a function", **settings)
 
@@ -40,6 +48,7 @@ def test_the_application_is_made_by_whom_one_names(key: str, factory: str) -> No
     """A subclass or a function, under either key; the application is a resource."""
     application = Site(f"{key}: {__name__}.{factory}\napplication: {{colour: red}}").application
     assert type(application) is Mine
+    assert application.settings.pop("websocket_ping_interval") == 30
     assert application.settings == {"colour": "red"} | ({"made": "by a function"} if factory == "make" else {})
 
 
@@ -50,6 +59,30 @@ def test_a_function_that_makes_nothing_is_told() -> None:
     [problem] = refused.value.problems
     assert "make_nothing has made no application, but NoneType" in problem.what
     assert (problem.where and problem.where.line, problem.where and problem.where.column) == (1, 24)
+
+
+def test_a_class_that_takes_no_handlers_is_told() -> None:
+    """Those of Tornado's examples often make their handlers themselves, and have to be changed for it."""
+    with pytest.raises(ConfigurationError) as refused:
+        Stage(f"cyclone: {{site: {{type: {__name__}.Alone}}}}")
+    [problem] = refused.value.problems
+    assert "Alone cannot be called with a list of handlers and the settings: too many positional" in problem.what
+    assert problem.fix == "have it take `handlers, **settings`, as tornado.web.Application does"
+    assert (problem.where and problem.where.column) == 24
+
+
+@pytest.mark.parametrize(("written", "interval"), [("", 30), ("websocket_ping_interval: 0", 0)])
+def test_a_websocket_is_asked_whether_its_client_is_there(written: str, interval: int) -> None:
+    """One whose client has vanished does not count for ever, unless somebody wants it so."""
+    assert Site(f"application: {{{written}}}").application.settings["websocket_ping_interval"] == interval
+
+
+def test_files_are_served_from_a_filepath(tmp_path: Path) -> None:
+    """The folder of Tornado's handler of files may be a `!filepath`, as in the settings."""
+    (tmp_path / "a.txt").write_text("a file")
+    for folder in (f"!filepath {tmp_path}", str(tmp_path), f"!path {tmp_path}"):
+        row = f"['/(.*)', cyclone.web.StaticFileHandler, {{path: {folder}}}]"
+        assert Site(f"application: {{handlers: [{row}]}}").ask("/a.txt").body == b"a file"
 
 
 def test_a_class_is_told_once_of_where_it_is_used() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import pytest
 from cyclone_stage import Site, until
 from tornado import web
 from twisted.internet.defer import Deferred
@@ -38,12 +39,34 @@ class Signed(web.RequestHandler):
         self.write(f"{ticket} {self.__class__.__module__} {self.__class__.__name__}")
 
 
+class Counted(web.RequestHandler):
+    """Keeps something in an attribute of its class, and has a `finish` of its own that gives nothing."""
+
+    count = 0
+
+    def get(self) -> None:
+        type(self).count += 1
+        self.write(str(Counted.count))
+
+    def finish(self, chunk: Any = None, last: str = "!") -> None:  # type: ignore[override]  # as people write it
+        super().finish(last)
+
+
+class Unmakeable(web.RequestHandler):
+    """Its `initialize` fails."""
+
+    def initialize(self) -> None:
+        raise KeyError("nothing to begin with")
+
+
 SECTION = f"""
 max_running: 2
 application:
   handlers:
     - [/wait/(.*), {__name__}.Waiting]
     - [/signed, {__name__}.Signed]
+    - [/unmakeable, {__name__}.Unmakeable]
+    - [/counted, {__name__}.Counted]
 """
 
 
@@ -53,6 +76,23 @@ def test_each_request_is_a_baton() -> None:
     assert site.ask("/signed").body == f"cyclone.site-1 {__name__} Signed".encode()
     assert site.ask("/signed").body.startswith(b"cyclone.site-2 ")
     assert site.site.source.running == 0
+
+
+def test_a_handler_is_of_its_own_class(caplog: pytest.LogCaptureFixture) -> None:
+    """What it keeps in its class is seen by everybody else, and a `finish` of its own is called as it wants."""
+    site = Site(SECTION)
+    Counted.count = 0
+    assert [site.ask("/counted").body for _ in range(2)] == [b"1!", b"2!"]
+    assert (Counted.count, site.site.source.running, caplog.messages) == (2, 0, [])
+
+
+def test_a_handler_that_cannot_be_made_is_500(caplog: pytest.LogCaptureFixture) -> None:
+    """Its client is answered, and the log names the class, the address and the failure."""
+    site = Site(SECTION)
+    answers = [site.ask("/unmakeable", method) for method in ("GET", "POST")]
+    assert [answer.code for answer in answers] == [500, 500]
+    assert "cyclone.site: Unmakeable cannot be made for /unmakeable" in caplog.text
+    assert "KeyError: 'nothing to begin with'" in caplog.text
 
 
 def test_as_many_as_allowed_run_at_once() -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from piped_cyclone.serving import Server, tls_of
+from piped_cyclone.serving import Server, milliseconds, tls_of
 
 
 class Stream:
@@ -52,6 +52,12 @@ def test_a_file_that_is_no_key_is_told(tmp_path: Path) -> None:
     (tmp_path / "a:b.pem").write_text("junk")
     with pytest.raises(ValueError, match=r"cannot be used: .*PEM"):
         tls_of(f"ssl:443:privateKey={tmp_path}/a\\:b.pem")
+
+
+@pytest.mark.parametrize(("seconds", "most"), [(30, 30_000), (0.0001, 1), (1e9, 2**31 - 1)])
+def test_a_time_fits_into_an_option_of_a_socket(seconds: float, most: int) -> None:
+    """The shortest time is not for ever, and the longest does no harm."""
+    assert milliseconds(seconds) == most
 
 
 def test_connections_above_the_limit_are_hung_up_on() -> None:

@@ -59,6 +59,16 @@ def test_markup_is_shown_as_what_it_is(some: str) -> None:
         assert len(document.xpath("//*[@id='headline']")) == 1
 
 
+def test_a_page_is_called_as_whoever_shows_it_says() -> None:
+    """The title is that of web sites unless another one is given, which is text too."""
+    for view, title in (
+        (View(kept("x"), "", None, "/", ""), "web.Server Traceback"),
+        (View(kept("x"), "", None, "/", "", title="<a> %s"), "<a> %s"),
+    ):
+        document = lxml_html.fromstring(page(view).decode())
+        assert {text(document, "//title"), text(document, "//h1")} == {f"{title} (most recent call last)"}
+
+
 def test_hostile_texts_arrive_whole() -> None:
     """What was escaped is read as it was written."""
     document = shown(kept(HOSTILE), {"key": Odd()}, f"GET /{HOSTILE}")
