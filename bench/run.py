@@ -19,6 +19,7 @@ def main() -> None:
         "amqp.py",
         "zeromq.py",
         "database.py",
+        "cyclone.py",
         "checking.py",
         "starting.py",
     ):

@@ -5,12 +5,17 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from twisted.python.filepath import FilePath
+
 #: Connections that the system holds for us while we are busy; Twisted's own 50 turns bursts away.
 _BACKLOG = 1024
 _HAS_BACKLOG = re.compile(r"(tcp4?|tcp6|ssl|unix):.")
 _MOST = 65535
 #: The port of the endpoints that have one, as the first argument or by its name.
 _PORT = re.compile(r"^(?:tcp4?|tcp6|ssl):(?:.*:)?(?:port=)?(\d+)(?::|$)|:port=(\d+)")
+#: The file of the key, which a colon ends.
+_KEY = re.compile(r"^ssl:.*:privateKey=([^:]+)")
+_ENCRYPTED = re.compile(rb"^(-----BEGIN ENCRYPTED|Proc-Type: 4,ENCRYPTED)", re.MULTILINE)
 
 
 def endpoint(reactor: Any, written: str | int, interface: str = "127.0.0.1") -> Any:
@@ -34,12 +39,20 @@ def endpoint(reactor: Any, written: str | int, interface: str = "127.0.0.1") -> 
     if _HAS_BACKLOG.match(text) and ":backlog=" not in text:
         text += f":backlog={_BACKLOG}"
     try:
+        _refuse_encrypted(text)
         return serverFromString(reactor, text)
     except (IndexError, KeyError) as error:
         reason = "systemd has handed over no such socket" if is_known_only_when_running(text) else error
         raise ValueError(f"{str(written).strip()!r} is no endpoint: {reason}") from error
     except Exception as error:  # each kind of endpoint is a plug-in, and raises what it likes
         raise ValueError(f"{str(written).strip()!r} is no endpoint: {_reason(error)}") from error
+
+
+def _refuse_encrypted(text: str) -> None:
+    """For a key with a passphrase OpenSSL would ask at the terminal, also a check that runs without one."""
+    key = _KEY.search(text)
+    if key and _ENCRYPTED.search(FilePath(key[1]).getContent()):
+        raise ValueError("its key is encrypted: take the passphrase away, for nobody can be asked for it")
 
 
 def _reason(error: Exception) -> str:

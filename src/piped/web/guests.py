@@ -21,7 +21,7 @@ Resolve = Callable[[str], Deferred[list[str]]]
 LOOPBACK: Final = (IPv4Network("127.0.0.0/8"), IPv6Network("::1/128"))
 _NAME = re.compile(r"(?!-)[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*\.?")
 #: What proxies add. It is never believed, but it tells that the client is not the one who is connected.
-_OF_PROXIES = re.compile(rb"forwarded|via|x-real-ip|x-forwarded-.*|.*-(client|connecting)-ip", re.IGNORECASE)
+_OF_PROXIES = re.compile(rb"(x-)?forwarded(-.*)?|via|x-real-ip|x-scheme|.*-(client|connecting)-ip", re.IGNORECASE)
 #: Numbers and dots are an address, or nothing.
 _LIKE_AN_ADDRESS = re.compile(r"[0-9./]+")
 

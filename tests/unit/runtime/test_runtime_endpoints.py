@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from twisted.internet.testing import MemoryReactor
 
@@ -39,6 +41,14 @@ def test_a_burst_of_clients_is_held(written: str) -> None:
     reactor = MemoryReactor()
     endpoint(reactor, written).listen(object())
     assert reactor.tcpServers[0][2] == 1024
+
+
+def test_a_key_with_a_passphrase_is_refused(tmp_path: Path) -> None:
+    """A check never asks for a passphrase at the terminal."""
+    key = tmp_path / "key.pem"
+    key.write_text("-----BEGIN ENCRYPTED PRIVATE KEY-----\nMIIB\n-----END ENCRYPTED PRIVATE KEY-----\n")
+    with pytest.raises(ValueError, match="its key is encrypted"):
+        endpoint(None, f"ssl:1234:privateKey={key}:certKey={key}")
 
 
 def test_who_says_how_many_are_held_is_obeyed() -> None:
