@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import Callable, Sequence
+from functools import wraps
 from typing import Any, Final
 
 import zmq
@@ -15,7 +16,6 @@ from zope.interface import implementer
 
 from piped import PipedError, Seconds, TimeoutError  # noqa: A004 - Piped's own
 
-Frame = bytes | bytearray | memoryview
 log = logging.getLogger("piped.zmq")
 
 _NOBLOCK: Final = zmq.Flag.DONTWAIT
@@ -30,6 +30,21 @@ class SocketError(PipedError):
     """A socket cannot send: its type forbids it, its peer is unknown, too much waits, or it was closed."""
 
 
+def _telling(method: Callable[..., Any]) -> Callable[..., Any]:
+    """A method of pyzmq, after which the channel has another look."""
+
+    @wraps(method)
+    def call(socket: QueueSocket, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return method(socket, *args, **kwargs)
+        finally:
+            # The descriptor tells of each change once, and any call may swallow that.
+            if socket.channel is not None:
+                socket.channel.look_soon()
+
+    return call
+
+
 class QueueSocket(zmq.Socket[bytes]):
     """The socket of a queue: pyzmq's own, with its channel.
 
@@ -39,22 +54,15 @@ class QueueSocket(zmq.Socket[bytes]):
     # Declared, as pyzmq takes any other attribute for a socket option.
     channel: Channel | None = None
 
-    def send(self, *args: Any, **kwargs: Any) -> Any:
-        try:
-            return super().send(*args, **kwargs)
-        finally:
-            self._touched()
-
-    def recv(self, *args: Any, **kwargs: Any) -> Any:
-        try:
-            return super().recv(*args, **kwargs)
-        finally:
-            self._touched()
-
-    def _touched(self) -> None:
-        # The descriptor tells of each change once, and any call may swallow that.
-        if self.channel is not None:
-            self.channel.look_soon()
+    send = _telling(zmq.Socket.send)
+    recv = _telling(zmq.Socket.recv)
+    recv_into = _telling(zmq.Socket.recv_into)
+    poll = _telling(zmq.Socket.poll)
+    bind = _telling(zmq.Socket.bind)
+    unbind = _telling(zmq.Socket.unbind)
+    connect = _telling(zmq.Socket.connect)
+    disconnect = _telling(zmq.Socket.disconnect)
+    get = getsockopt = _telling(zmq.Socket.get)
 
 
 class _Waiting:
@@ -62,7 +70,7 @@ class _Waiting:
 
     __slots__ = ("frames", "sent", "timer")
 
-    def __init__(self, frames: Sequence[Frame], sent: Deferred[None]) -> None:
+    def __init__(self, frames: Sequence[bytes], sent: Deferred[None]) -> None:
         self.frames, self.sent = frames, sent
         self.timer: Any = None
 
@@ -86,13 +94,15 @@ class Channel:
         self._max_waiting = max_waiting
         self._descriptor = int(socket.getsockopt(zmq.FD))
         #: The methods of pyzmq: what the channel does itself need not be told to it.
-        self._send, self._recv = super(QueueSocket, socket).send, super(QueueSocket, socket).recv
+        own: Any = super(QueueSocket, socket)
+        self._send, self._recv, self._get = own.send, own.recv, own.get
         self._waiting: deque[_Waiting] = deque()
         self._receive: Callable[[], bool] | None = None
         self._is_looking = self._is_watched = self._has_received = False
         self._next_look: Any = None
         self._retry: Any = None
-        self._is_sure_of_room = int(socket.type) in _SURE_OF_ROOM
+        self._type = zmq.SocketType(int(socket.type))
+        self._is_sure_of_room = self._type in _SURE_OF_ROOM
         socket.channel = self
 
     # What a reactor asks of a descriptor
@@ -126,9 +136,11 @@ class Channel:
     def received(self) -> bytes | list[bytes] | None:
         """The next message: its bytes, or a list of them if it has several parts; None if there is none."""
         try:
-            frame = self._recv(_NOBLOCK, copy=False)
-        except zmq.Again:
-            return None
+            frame: zmq.Frame = self._recv(_NOBLOCK, copy=False)
+        except zmq.ZMQError as error:
+            if error.errno in (zmq.EAGAIN, zmq.EFSM):  # the latter by a REQ that has not asked
+                return None
+            raise
         self._has_received = True
         if not frame.more:
             return frame.bytes
@@ -185,7 +197,7 @@ class Channel:
 
     # Sending
 
-    def send(self, frames: Sequence[Frame], wait: Seconds | None = None) -> Deferred[None] | None:
+    def send(self, frames: Sequence[bytes], wait: Seconds | None = None) -> Deferred[None] | None:
         """Send a message of at least one part: None if that is done, else a Deferred that fires when it is.
 
         Messages are sent in the order in which they come. One that is cancelled while it waits is not sent.
@@ -224,9 +236,9 @@ class Channel:
     @property
     def _events(self) -> int:
         """What can be done now; silences the bell."""
-        return int(self.socket.get(zmq.EVENTS))
+        return int(self._get(zmq.EVENTS))
 
-    def _has_sent(self, frames: Sequence[Frame]) -> bool:
+    def _has_sent(self, frames: Sequence[bytes]) -> bool:
         """Send a message unless the socket cannot for now."""
         try:
             for frame in frames[:-1]:
@@ -235,9 +247,9 @@ class Channel:
         except zmq.Again:
             return False
         except zmq.ZMQError as error:
-            if error.errno == zmq.EFSM and self.socket.type == zmq.REQ:
+            if error.errno == zmq.EFSM and self._type == zmq.REQ:
                 return False  # it waits for a reply
-            raise SocketError(f"{self.name} cannot send: {_reason(error, self.socket)}") from error
+            raise SocketError(f"{self.name} cannot send: {_reason(error, self._type.name)}") from error
         return True
 
     def _flush(self) -> None:
@@ -293,8 +305,7 @@ class Channel:
         self.socket.close(linger)
 
 
-def _reason(error: zmq.ZMQError, socket: QueueSocket) -> str:
-    kind = zmq.SocketType(int(socket.type)).name if not socket.closed else "socket"
+def _reason(error: zmq.ZMQError, kind: str) -> str:
     match error.errno:
         case zmq.ENOTSUP:
             return f"a {kind} only receives"

@@ -146,7 +146,7 @@ class Work:
         if reply is not None:
             try:
                 self._send(frames_of(reply))
-            except (TypeError, SocketError) as error:
+            except (TypeError, ValueError, SocketError) as error:
                 self._failed(error)
         elif self._owes_an_answer:
             self._failed(MessageError("the pipeline has put nothing at `reply`"))
@@ -166,7 +166,7 @@ class Work:
         """Whether it is a REP, which gives no further request before it has answered; a step may have done that."""
         return self._options.type == "REP" and self._feeder.channel.can_send
 
-    def _send(self, frames: list[Any]) -> None:
+    def _send(self, frames: list[bytes]) -> None:
         waiting = self._feeder.channel.send([*self._envelope, *frames])
         if isinstance(waiting, Deferred):
             waiting.addErrback(self._unsent)

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from typing import Any
 
 from piped import PipedError
-from piped_zmq.channels import Frame
 
 REPLY = "reply"
 
@@ -16,11 +15,12 @@ class MessageError(PipedError):
     """A message cannot be processed as it is, or its reply is missing."""
 
 
-def frames_of(value: Any) -> list[Frame]:
+def frames_of(value: Any) -> list[bytes]:
     """The parts of a message: one for bytes, a text or a number, several for a list of these.
 
     Raises:
         TypeError: it is something else, or a list of nothing.
+        ValueError: a text or a number that has no bytes, such as half of a surrogate pair.
 
     Example:
         >>> frames_of("né"), frames_of([b"topic", 42])
@@ -33,9 +33,9 @@ def frames_of(value: Any) -> list[Frame]:
     return [_frame(value)]
 
 
-def _frame(value: Any) -> Frame:
-    if isinstance(value, Frame):
-        return value
+def _frame(value: Any) -> bytes:
+    if isinstance(value, bytes | bytearray | memoryview):
+        return bytes(value)  # it may wait, and must not change meanwhile
     if isinstance(value, str):
         return value.encode()
     if isinstance(value, int | float) and not isinstance(value, bool):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Final, Literal
 
@@ -28,6 +29,7 @@ _NAMES: Final = {name: (option,) for name, option in zmq.SocketOption.__members_
     # One number for both ways until ZeroMQ 3.
     "HWM": (zmq.SocketOption.SNDHWM, zmq.SocketOption.RCVHWM)
 }
+_NUMBER: Final = re.compile(r"-?\d{1,20}")
 _READ_ONLY: Final = frozenset({"EVENTS", "FD", "LAST_ENDPOINT", "MECHANISM", "RCVMORE", "THREAD_SAFE", "TYPE"})
 
 
@@ -73,10 +75,9 @@ class SocketOption:
     value: bool | int | str = field(repr=False)
 
     def __post_init__(self) -> None:
-        if not self._is_text and isinstance(self.value, str) and not self.value.lstrip("-").isdecimal():
+        if not self._is_text and isinstance(self.value, str) and not _NUMBER.fullmatch(self.value):
             # Not the value itself, which may be a secret at the wrong place.
-            problem = Problem(f"the socket option {self.key} is a number", getattr(self.key, "where", None))
-            raise ConfigurationError(problems=[problem])
+            raise self._fault("is a number")
 
     @property
     def _is_text(self) -> bool:
@@ -93,9 +94,13 @@ class SocketOption:
             try:
                 socket.setsockopt(option, value)
             except zmq.ZMQError as error:
-                what = f"the socket option {self.key} cannot be set: {error.strerror.lower()}"
-                where = getattr(self.key, "where", None)
-                raise ConfigurationError(problems=[Problem(what, where, "see man zmq_setsockopt")]) from error
+                raise self._fault(f"cannot be set: {error.strerror.lower()}", "see man zmq_setsockopt") from error
+            except OverflowError as error:
+                raise self._fault("cannot be set: the number is too large", "see man zmq_setsockopt") from error
+
+    def _fault(self, what: str, fix: str = "") -> ConfigurationError:
+        where = getattr(self.key, "where", None)
+        return ConfigurationError(problems=[Problem(f"the socket option {self.key} {what}", where, fix)])
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -54,6 +54,11 @@ def dealing() -> Iterator[Pair]:
     pair = Pair(zmq.DEALER, zmq.DEALER)
     yield pair
     pair.close()
+
+
+def silence(channel: Channel) -> None:
+    """Silence the bell, as any call within libzmq may do."""
+    zmq.Socket.get(channel.socket, zmq.EVENTS)
 
 
 def outcomes(channel: Channel, *messages: bytes, wait: float | None = None) -> list[Any]:
@@ -188,7 +193,11 @@ def test_a_second_request_waits_for_the_first_reply():
 
 
 @settings(max_examples=60)
-@given(st.lists(st.sampled_from(["peer sends", "sends", "peer receives", "user sends", "turn", "pause", "go on"])))
+@given(
+    st.lists(
+        st.sampled_from(["peer sends", "sends", "peer receives", "user sends", "user polls", "turn", "pause", "go on"])
+    )
+)
 def test_no_bell_is_ever_missed(events: list[str]):
     """Whatever happens in whatever order, what was sent to either side arrives, in its order."""
     pair = Pair(zmq.DEALER, zmq.DEALER, high_water=3)
@@ -221,6 +230,8 @@ def test_no_bell_is_ever_missed(events: list[str]):
         elif event == "user sends" and pair.channel.can_send:
             pair.channel.socket.send(message, zmq.NOBLOCK)
             sent_there.append(message)
+        elif event == "user polls":
+            pair.channel.socket.poll(0)
         elif event == "peer receives":
             there += received(peer)
         elif event == "turn":
@@ -244,8 +255,31 @@ def test_what_somebody_does_with_the_socket_itself_silences_no_bell(dealing: Pai
     )
     dealing.reactor.settle()
     peer.send(b"1")
-    dealing.channel.socket.get(zmq.EVENTS)  # as any call may do
+    silence(dealing.channel)
     dealing.channel.socket.send(b"2")
+    dealing.reactor.settle()
+    assert came == [b"1"]
+
+
+CALLS: dict[str, Callable[[QueueSocket], Any]] = {
+    "poll": lambda socket: socket.poll(0),
+    "events": lambda socket: socket.events,
+    "getsockopt": lambda socket: socket.getsockopt(zmq.EVENTS),
+    "connect": lambda socket: socket.connect("inproc://one"),
+    "bind": lambda socket: socket.bind("inproc://another"),
+}
+
+
+@pytest.mark.parametrize("call", CALLS)
+def test_no_call_of_the_socket_silences_the_bell(dealing: Pair, call: str):
+    """Neither of those that ask, nor where it meets one more peer while the first has sent already."""
+    peer, came = dealing.connect(), []
+    dealing.channel.receive_with(
+        lambda: (message := dealing.channel.received()) is not None and not came.append(message)
+    )
+    dealing.reactor.settle()
+    peer.send(b"1")
+    CALLS[call](dealing.channel.socket)
     dealing.reactor.settle()
     assert came == [b"1"]
 
@@ -283,7 +317,7 @@ def test_sending_silences_no_bell(dealing: Pair):
     )
     dealing.reactor.settle()
     peer.send(b"1")
-    dealing.channel.socket.get(zmq.EVENTS)  # as sending may do
+    silence(dealing.channel)
     dealing.channel.send([b"2"])
     dealing.reactor.settle()
     assert came == [b"1"]
@@ -298,7 +332,7 @@ def test_what_comes_while_messages_are_sent_is_received(dealing: Pair):
 
     def answered(_: object) -> None:
         peer.send(b"answer")
-        dealing.channel.socket.get(zmq.EVENTS)
+        silence(dealing.channel)
 
     waiting = dealing.channel.send([b"question"])
     assert waiting is not None
@@ -345,12 +379,12 @@ def test_a_router_whose_peer_was_full_tries_again():
             waiting.addBoth(ended.append)
     pair.reactor.settle()
     there = received(peer)
-    pair.channel.socket.get(zmq.EVENTS)
+    silence(pair.channel)
     pair.reactor.settle()
     assert len(there) < 5
     for _ in range(10):
         pair.reactor.advance(0.1)
         there += received(peer)
-        pair.channel.socket.get(zmq.EVENTS)
+        silence(pair.channel)
     assert there == [b"%d" % number for number in range(5)]
     pair.close()

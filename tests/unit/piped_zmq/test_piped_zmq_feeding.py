@@ -57,6 +57,11 @@ def reject(baton: Any) -> None:
     raise Rejected("not this one")
 
 
+@processor("half")
+def half(baton: Any) -> None:
+    baton["reply"] = "\ud800"
+
+
 @processor("never")
 def never(baton: Any) -> Any:
     return Deferred()
@@ -135,6 +140,20 @@ def test_a_message_that_fails_is_told_and_the_next_one_comes(caplog: pytest.LogC
     failed = "zmq.queues.q: a message failed: ValueError: this step fails"
     rejected = "zmq.queues.q: a message was not processed: Rejected: not this one"
     assert told == [(logging.ERROR, failed), (logging.ERROR, failed), (logging.WARNING, rejected)]
+
+
+def test_a_req_feeds_the_replies_that_it_gets():
+    """One after the other: before it has asked again, there is nothing to receive."""
+    recorder = Recorder()
+    with staged(site("REQ") + "  ask: [{send-zmq-message: {queue_name: q}}]\n", recorder.step) as stage:
+        peer = stage.peer(zmq.REP, "inproc://q")
+        for question, answer in ((b"1", b"one"), (b"2", b"two")):
+            stage.run(question, "ask")
+            stage.settle()
+            assert received(peer) == [question]
+            peer.send(answer)
+            stage.settle()
+        assert recorder.batons == [b"one", b"two"]
 
 
 def test_parts_are_a_list_where_that_is_wanted():
@@ -232,10 +251,10 @@ def test_a_result_of_its_own_may_have_the_reply():
         assert asked(stage, b"a") == [[b"42", b"a"]]
 
 
-@pytest.mark.parametrize("steps", ["fail", "record", "{set-value: {path: reply, value: {}}}"])
+@pytest.mark.parametrize("steps", ["fail", "record", "half", "{set-value: {path: reply, value: {}}}"])
 def test_a_rep_answers_whatever_happens(steps: str, caplog: pytest.LogCaptureFixture):
     """An empty message, when the pipeline has failed, or put no reply there, or none that can be sent; it is told."""
-    with staged(site("REP", steps=steps), fail, Recorder().step) as stage:
+    with staged(site("REP", steps=steps), fail, half, Recorder().step) as stage:
         assert asked(stage, b"a", b"b") == [b"", b""]
     assert len(caplog.records) == 2
 

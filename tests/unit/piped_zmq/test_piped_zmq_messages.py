@@ -16,6 +16,14 @@ def test_bytes_are_sent_unchanged_and_texts_in_utf_8():
     assert frames_of([b"a", "b", 1, 2.5, bytearray(b"c")]) == [b"a", b"b", b"1", b"2.5", b"c"]
 
 
+def test_what_may_change_is_sent_as_it_was():
+    """A message may wait, while whoever made it uses its memory for the next one; parts of memory are sent too."""
+    text = bytearray(b"abcd")
+    frames = frames_of([text, memoryview(text)[::2]])
+    text[:] = b"wxyz"
+    assert frames == [b"abcd", b"ac"]
+
+
 @pytest.mark.parametrize("value", [None, {"a": 1}, True, [], [[b"a"]], object()])
 def test_what_is_no_message_is_told(value: object):
     """Nobody receives the text form of a mapping by mistake."""

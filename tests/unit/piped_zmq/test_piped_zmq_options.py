@@ -72,14 +72,15 @@ def test_options_that_cannot_be_are_told():
     with pytest.raises(ConfigurationError, match=r"site.yml:1:\d+: the socket option SNDHWM is a number$") as raised:
         option("SNDHWM", "s3cret")
     assert "s3cret" not in str(raised.value)
+    with pytest.raises(ConfigurationError, match="the socket option SNDHWM is a number"):
+        option("SNDHWM", "'--5'")
 
 
-def test_a_value_that_zeromq_will_not_have_is_told_at_its_place():
+@pytest.mark.parametrize(("value", "reason"), [(-5, "invalid arg"), (10**20, "the number is too large")])
+def test_a_value_that_zeromq_will_not_have_is_told_at_its_place(value: int, reason: str):
     """What only the socket itself can know keeps the process from starting."""
-    with pytest.raises(
-        ConfigurationError, match=r"site.yml:1:\d+: the socket option RCVHWM cannot be set: invalid arg"
-    ):
-        option("RCVHWM", -5)
+    with pytest.raises(ConfigurationError, match=rf"site.yml:1:\d+: the socket option RCVHWM cannot be set: {reason}"):
+        option("RCVHWM", value)
 
 
 def test_only_what_answers_has_an_error_reply():

@@ -67,6 +67,7 @@ class ZMQStage:
         self.environment = RuntimeEnvironment(reactor=self.reactor)
         assembly = check(gather_text(textwrap.dedent(text), "site.yml", environ={}), {}, processors)
         if problems := assembly.errors or configure(assembly, self.environment):
+            self.environment.application.stopService()  # closes what was made
             raise ConfigurationError(problems=problems)
 
     def start(self) -> list[str]:
