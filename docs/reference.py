@@ -28,7 +28,7 @@ def pages() -> dict[str, str]:
     made = {
         f"processors/{name}.md": processor_page(name, entry.spec) for name, entry in sorted(catalog.processors.items())
     }
-    sections = {entry.section: (entry.spec, entry.shape) for entry in catalog.providers if entry.section}
+    sections = {section: (entry.spec, entry.shape) for section, entry in catalog.readers().items()}
     sections = dict(sorted((sections | {TESTS: (Spec.of(Case), list[Case])}).items()))
     made |= {f"sections/{section}.md": section_page(section, *what) for section, what in sections.items()}
     return {"README.md": _index(catalog, {section: spec for section, (spec, _) in sections.items()})} | made

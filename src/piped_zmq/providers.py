@@ -36,8 +36,9 @@ class ZMQSocketProvider(MultiService):
     The baton is the message, as bytes; with `multipart: true` a list of bytes. That of a REP or ROUTER is a mapping
     with the `message`, and for a ROUTER the `identity` of the peer; what the pipeline puts at `reply` is sent back.
 
-    Resources: `zmq.socket.<name>`, a `zmq.Socket` for use in the thread of the reactor, without waiting; and
-    `zmq.context`, the one `zmq.Context` of all of them.
+    Resources: `zmq.socket.<name>`, a `zmq.Socket` for use in the thread of the reactor, without waiting;
+    `zmq.context`, the one `zmq.Context` of all of them; and where a queue has a processor, `zmq.poller`: the service
+    that takes the messages, whose `stopService()` lets them wait, and `startService()` goes on.
 
     Example:
         zmq:

@@ -107,9 +107,9 @@ def _pages(catalog: Catalog, name: str) -> list[str]:
     pages = [processor_page(name, entry.spec, columns)] if entry else []
     pages += [section_page(TESTS, Spec.of(Case), list[Case], columns)] if name == TESTS else []
     pages += [
-        section_page(provider.section, provider.spec, provider.shape, columns)
-        for provider in catalog.providers
-        if provider.section and f"{provider.section}.".startswith(f"{name}.")
+        section_page(section, entry.spec, entry.shape, columns)
+        for section, entry in catalog.readers().items()
+        if f"{section}.".startswith(f"{name}.")
     ]
     return pages + [_service_page(one) for one in _services(catalog) if name in (one.name, one.origin)]
 

@@ -73,6 +73,10 @@ class Catalog:
         #: What was wrong with what was searched; grows when a house is opened later.
         self.problems: list[Problem] = []
 
+    def readers(self) -> dict[str, ProviderEntry]:
+        """The provider that tells of each section: of several that read it, the first."""
+        return {entry.section: entry for entry in reversed(self.providers) if entry.section}
+
     def find_processor(self, name: str) -> ProcessorEntry | None:
         """The processor of that name; None where no house has it either."""
         while name not in self.processors and self.unopened:

@@ -110,6 +110,13 @@ def test_a_section_is_shown_by_the_part_that_is_asked_for(piped):
     assert "## ticks.interval.<name>" in piped("show", "ticks").stdout
 
 
+def test_a_section_that_two_providers_read_has_one_page(piped):
+    """Nobody reads the same table of options twice; the page is that of the provider that is named first."""
+    shown = piped("show", "zmq").stdout
+    assert shown.count("# zmq\n") == 2  # the title, and the heading of the table
+    assert "`zmq.socket.<name>`" in shown
+
+
 def test_a_wrong_name_gets_advice(piped):
     """What does not exist is a wrong command line, with the closest name."""
     done = piped("show", "set-valeu")
