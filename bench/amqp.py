@@ -106,6 +106,8 @@ class Bench:
         ) as process:
             try:
                 yield process
+                if name != "piped" and does != "echo":  # these end by themselves, and complain if they are ended
+                    process.wait(PATIENCE)
             finally:
                 process.terminate()
 

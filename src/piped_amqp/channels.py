@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
+from functools import wraps
 from typing import TYPE_CHECKING, Any
 
 from pika import spec
 from pika.adapters.twisted_connection import TwistedChannel
 from pika.exceptions import ChannelClosed, ConsumerCancelled
 from twisted.internet.defer import Deferred, fail, succeed
+from twisted.python.failure import Failure
 
 from piped_amqp.settling import SettlingChannel
 
 if TYPE_CHECKING:
     from piped_amqp.protocol import AMQProtocol
 
+_log = logging.getLogger("piped.amqp")
 OnDelivery = Callable[[spec.Basic.Deliver, spec.BasicProperties, bytes], object]
 OnCancelled = Callable[[Exception], object]
 
@@ -51,7 +55,7 @@ class AMQPChannel(TwistedChannel):
 
         Args:
             on_delivery: called with the method, the properties and the body; set a prefetch count before, or as many
-                come as the queue holds.
+                come as the queue holds. What it raises is logged, and the message not settled.
             on_cancelled: called with the reason when the broker ends it, as it does when the queue is deleted; not when
                 the channel is closed, nor for a `basic_cancel`.
         """
@@ -68,7 +72,12 @@ class AMQPChannel(TwistedChannel):
                 self._channel.basic_cancel(tag)
 
         def deliver(_: object, method: Any, properties: Any, body: bytes) -> None:
-            on_delivery(method, properties, body)
+            try:
+                on_delivery(method, properties, body)
+            except Exception:  # it must not end the connection of all others
+                _log.exception(
+                    "%s: a consumer of %r has failed with a message, and not settled it", self.protocol.name, queue
+                )
 
         consuming: Deferred[str] = Deferred(self._calls.discard)
         self._calls.add(consuming)
@@ -125,6 +134,19 @@ class AMQPChannel(TwistedChannel):
         if isinstance(frame.method, spec.Basic.Cancel):
             on_cancelled(ConsumerCancelled(f"the broker has ended the consumer {frame.method.consumer_tag}"))
         return frame
+
+    def _wrap_channel_method(self, name: str) -> Callable[..., Deferred[Any]]:
+        method = super()._wrap_channel_method(name)
+
+        @wraps(method)
+        def wrapped(*args: Any, **kwargs: Any) -> Deferred[Any]:
+            before = self._calls.copy()
+            answer = method(*args, **kwargs)
+            if answer.called and isinstance(answer.result, Failure):  # pika keeps what it could not send, too
+                self._calls &= before
+            return answer
+
+        return wrapped
 
     def _on_channel_closed(self, channel: Any, reason: Exception | None) -> None:
         self._direct.clear()

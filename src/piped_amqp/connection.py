@@ -27,6 +27,8 @@ from piped_amqp.servers import MEMORY, Server, Servers
 _log = logging.getLogger("piped.amqp")
 #: A connection that was lost sooner is no sign that the next one would be better.
 _SHORT: Final[Seconds] = 1
+#: How many states are told once while there is no connection; a peer that always says something else is told on.
+_MOST_TOLD: Final = 100
 
 
 class AMQPConnection(PipedService):
@@ -201,7 +203,8 @@ class AMQPConnection(PipedService):
         place = f" ({self.where})" if self.where else ""
         line = f"{self.called}{place} {state}{f' – {fix}' if fix else ''}"
         _log.log(logging.DEBUG if line in self._told else level, "%s", line)
-        self._told.add(line)
+        if len(self._told) < _MOST_TOLD:
+            self._told.add(line)
 
 
 def _checked(shape: Any, written: Any) -> Any:

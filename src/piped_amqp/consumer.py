@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any, Final
 
-from pika.exceptions import AMQPError, ConsumerCancelled
+from pika.exceptions import ChannelClosed, ConsumerCancelled
 from twisted.internet.defer import CancelledError, Deferred, DeferredList
 from twisted.internet.task import deferLater
 
@@ -190,7 +190,8 @@ class AMQPConsumer(PipedDependencyService):
             self._own_queue = protocol, Queue(QueueOptions(queue=name, passive=True), where)
         qos = options.qos
         if not options.no_ack:
-            await channel.basic_qos(qos.prefetch_size, qos.prefetch_count, qos.global_qos)
+            # Never for the whole channel, which has one consumer: a quorum queue would end the connection.
+            await channel.basic_qos(qos.prefetch_size, qos.prefetch_count)
         consuming = channel.consume(
             name,
             deliveries.deliver,
@@ -225,7 +226,7 @@ class AMQPConsumer(PipedDependencyService):
             where = f"({problem.where}) " if problem.where else ""
             fix = f" – {problem.fix}" if problem.fix else ""
             self._tell(logging.ERROR, f"{where}{problem.what}{fix}", "; it is tried until it works")
-        elif isinstance(reason, AMQPError):
+        elif isinstance(reason, ChannelClosed | ConsumerCancelled):
             self._tell(logging.WARNING, f"was stopped by the broker: {reason_of(reason)}", "; it goes on soon")
         else:
             self._tell(logging.ERROR, f"cannot consume: {told(reason)}", "; it is tried until it works")

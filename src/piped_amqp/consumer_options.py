@@ -13,6 +13,7 @@ from piped import ConfigurationError, Count, Mark, ProcessorPath
 from piped.config.nodes import Node
 from piped.ground.units import Meaning, Unit
 from piped_amqp.acking import Acking, Failed, Last
+from piped_amqp.sendable import Name, Table
 
 if TYPE_CHECKING:
     from piped.spec.checking import Checker
@@ -69,13 +70,13 @@ class QueueOptions:
         arguments: what else the broker shall know, such as `x-dead-letter-exchange` or `x-message-ttl`.
     """
 
-    queue: str = ""
+    queue: Name = ""
     type: Literal["classic", "quorum"] | None = None
     durable: bool | None = None
     exclusive: bool | None = None
     auto_delete: bool = False
     passive: bool = False
-    arguments: dict[str, Any] = field(default_factory=dict)
+    arguments: Table = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.type is not None and "x-queue-type" in self.arguments:
@@ -117,7 +118,10 @@ class Queue:
     def __check__(cls, checker: Checker, node: Node) -> Queue | None:
         if node.value is None:
             return cls(where=node.where)
-        written = checker.value(QueueOptions if node.is_mapping else str, node, owner="queue")
+        if not node.is_mapping and not isinstance(node.value, str):
+            checker.refuse("queue", "the name of a queue, or a mapping by which it is declared", node)
+            return None
+        written = checker.value(QueueOptions if node.is_mapping else Name, node, owner="queue")
         return None if written is None else cls.of(written, node.where)
 
     @classmethod
@@ -140,7 +144,7 @@ class Queue:
         return "x-dead-letter-exchange" in self.options.arguments
 
     def __repr__(self) -> str:
-        return repr(self.name or None)
+        return repr(self.name) if self.name else "null"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -156,11 +160,11 @@ class ExchangeOptions:
         arguments: what else the broker shall know.
     """
 
-    name: str
+    name: Name
     type: Literal["direct", "topic", "fanout", "headers"] = "direct"
     durable: bool = False
     auto_delete: bool = False
-    arguments: dict[str, Any] = field(default_factory=dict)
+    arguments: Table = field(default_factory=dict)
 
 
 class Exchange:
@@ -173,7 +177,7 @@ class Exchange:
 
     @classmethod
     def __check__(cls, checker: Checker, node: Node) -> Exchange | None:
-        shape = ExchangeOptions if node.is_mapping else str
+        shape = ExchangeOptions if node.is_mapping else Name
         written = checker.value(shape, node, owner="exchange")
         if written is None:
             return None
@@ -193,8 +197,8 @@ class Binding:
     """
 
     exchange: Exchange
-    routing_key: str = ""
-    arguments: dict[str, Any] = field(default_factory=dict)
+    routing_key: Name = ""
+    arguments: Table = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -204,7 +208,7 @@ class Qos:
     Args:
         prefetch_count: how many messages may be without an acknowledgement; 0 is as many as there are.
         prefetch_size: how many bytes; RabbitMQ knows only 0, no limit.
-        global_qos: the count is for all consumers of the channel, which has but one.
+        global_qos: the count is for all consumers of the channel; as that has but one, it is the same either way.
     """
 
     prefetch_count: Prefetch = 200
@@ -221,8 +225,8 @@ class DeadLetter:
         routing_key: of what is published there; left out, that of the message.
     """
 
-    exchange: str = ""
-    routing_key: str | None = None
+    exchange: Name = ""
+    routing_key: Name | None = None
 
     def __post_init__(self) -> None:
         if not self.exchange and not self.routing_key:
@@ -242,7 +246,8 @@ class ConsumerOptions:
             for as long as the connection lasts.
         bindings: what the queue gets from exchanges.
         qos: how much the broker sends ahead.
-        no_ack: the broker forgets a message once it was sent; nothing is ever acknowledged, and `qos` means nothing.
+        no_ack: the broker forgets a message once it was sent; nothing is ever acknowledged, and `qos` and what is to be
+            done after processing mean nothing.
         exclusive: nobody else may consume from the queue.
         arguments: of the consumer, such as `x-priority`.
         max_running: how many messages are processed at once; left out, as many as the broker sends ahead.
@@ -268,7 +273,7 @@ class ConsumerOptions:
     qos: Qos = field(default_factory=Qos)
     no_ack: bool = False
     exclusive: bool = False
-    arguments: dict[str, Any] = field(default_factory=dict)
+    arguments: Table = field(default_factory=dict)
     max_running: Count | None = None
     ack_after_successful_processing: bool = True
     ack_after_failed_processing: bool = False
@@ -296,8 +301,6 @@ class ConsumerOptions:
             "requeue: false": not self.requeue,
         }
         failing = [name for name in ("dead_letter", "max_redeliveries", "requeue: false") if written[name]]
-        settling = [name for name, is_written in written.items() if is_written]
-        is_quorum = self.queue.options.is_quorum
         longest = self.max_redelivery_delay
         return [
             (
@@ -306,17 +309,17 @@ class ConsumerOptions:
                 "a message that has failed is either gone or given back: remove one",
             ),
             (
-                self.no_ack and bool(settling),
-                f"no_ack and {' and '.join(settling)} exclude each other",
+                self.no_ack and bool(failing),
+                f"no_ack and {' and '.join(failing)} exclude each other",
                 "with no_ack the broker forgets a message once it was sent: remove one",
             ),
             (
-                bool(failing) and self.failed is Failed.ACK,
+                not self.no_ack and bool(failing) and self.failed is Failed.ACK,
                 f"ack_after_failed_processing and {' and '.join(failing)} exclude each other",
                 "what is acknowledged is gone: remove one",
             ),
             (
-                bool(failing) and self.failed is Failed.BY_HAND,
+                not self.no_ack and bool(failing) and self.failed is Failed.BY_HAND,
                 f"nack_after_failed_processing: false and {' and '.join(failing)} exclude each other",
                 "a message that the pipeline settles is not given back: remove one",
             ),
@@ -325,7 +328,6 @@ class ConsumerOptions:
                 f"redelivery_delay is longer than max_redelivery_delay ({longest:g} s)",
                 "write a longer max_redelivery_delay",
             ),
-            (is_quorum and self.qos.global_qos, "a quorum queue knows no global_qos", "leave it out"),
         ]
 
     @property

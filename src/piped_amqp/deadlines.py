@@ -53,7 +53,8 @@ class Deadlines:
             awaited, due = next(iter(self._due.items()))
             left = due - self.clock.seconds()
             if left > 0:
-                self._timer = self.clock.callLater(left, self._expire)
+                if self._timer is None:  # who hears that one was too late may have begun another
+                    self._timer = self.clock.callLater(left, self._expire)
                 return
             del self._due[awaited]
             awaited.cancel()

@@ -21,6 +21,12 @@ _FIXES: Final = {
     ("consumer", 403): "somebody else consumes from it alone, or wants to: `exclusive` is for one consumer",
     ("consumer", 405): "it belongs to another connection alone: give this one another name",
 }
+#: What to do about it where the broker's text says more than its code.
+_SAID: Final = {
+    "invalid arg": "write what the broker wants there",
+    "reserved prefix": "give it a name that does not begin with 'amq.'",
+    "refused for user": "let the user of this connection: rabbitmqctl set_permissions",
+}
 
 
 class Undeclarable(PipedError):
@@ -89,5 +95,7 @@ def explained(error: ChannelClosed, what: str, name: str, where: Mark | None) ->
     of_what = "queue" if what == "consumer" else what
     named = f"the {of_what} {name!r}" if name else f"a {of_what}"
     verb = "consume from" if what == "consumer" else "use"
-    fix = _FIXES.get((what, error.reply_code), "").format(name=name)
+    fix = next((fix for part, fix in _SAID.items() if part in error.reply_text), None)
+    if fix is None:
+        fix = _FIXES.get((what, error.reply_code), "").format(name=name)
     return Problem(f"cannot {verb} {named}: the broker says {reason_of(error)}", where, fix)

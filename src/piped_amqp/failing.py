@@ -167,8 +167,11 @@ class Failing:
         self._settled()
 
     def _pause(self, delivery: FailedDelivery) -> None:
+        if self._is_stopped:  # consuming has ended already, perhaps as another one has failed as often
+            self._give_back(delivery)
+            return
         text = "%s has paused: a message has failed after %s, and there is no place for such: %s; %s"
-        hint = "mend what fails and start again, or add a dead_letter, or requeue: false"
+        hint = "mend what fails and start the process again, or add a dead_letter, or requeue: false"
         _log.error(text, self.name, delivery.times, told(delivery.error), hint, exc_info=delivery.error)
         self._source.pause()  # first, or it would come again
         self.channel.basic_nack(delivery.tag, requeue=True)

@@ -14,6 +14,7 @@ from annotated_types import Ge, Le
 from piped import ConfigurationError, Problem, Seconds
 from piped.config.nodes import Node
 from piped.ground.units import Meaning, Unit
+from piped_amqp.sendable import Name, Table
 
 if TYPE_CHECKING:
     from pika.connection import ConnectionParameters
@@ -56,7 +57,8 @@ class Parameters:
         password: the one for it; `${NAME}` takes it from the environment.
         credentials: the two as one mapping, or `external` for the certificate of a TLS endpoint.
         virtual_host: which part of the broker.
-        heartbeat: a sign of life goes out after half of it, and a broker that is silent for longer is left; 0: never.
+        heartbeat: a sign of life goes out after half of it, and a broker that is silent is left: after twice it and
+            10 s at the latest; 0: never.
         blocked_connection_timeout: how long the broker may take no messages, before the connection is made anew; null
             waits.
         channel_max: how many channels there may be at once.
@@ -68,12 +70,12 @@ class Parameters:
     username: str | None = None
     password: str | None = field(default=None, repr=False)
     credentials: Login | Literal["external"] | None = None
-    virtual_host: str = "/"
+    virtual_host: Name = "/"
     heartbeat: Heartbeat = 10
     blocked_connection_timeout: Seconds | None = None
     channel_max: ChannelMax = 2047
     frame_max: FrameMax = 131072
-    client_properties: dict[str, Any] = field(default_factory=dict)
+    client_properties: Table = field(default_factory=dict)
     locale: str = "en_US"
 
     def __post_init__(self) -> None:

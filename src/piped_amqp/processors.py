@@ -12,7 +12,7 @@ from twisted.internet.defer import Deferred, ensureDeferred
 from piped import OrPath, Path, PipedError, Processor, RuntimeEnvironment, Seconds, get_path
 from piped.pipelines.processor import Baton
 from piped_amqp.deadlines import Deadlines
-from piped_amqp.messages import MessageProperties, Properties, body_of, either, text_of, value_of
+from piped_amqp.messages import Body, MessageProperties, Properties, text_of, text_option
 from piped_amqp.naming import ConnectionName, connection_for
 from piped_amqp.replying import reply
 
@@ -73,11 +73,10 @@ class PublishAMQPMessage(Processor):
     ) -> None:
         super().__init__(node_name)
         self._connection, self._timeout = connection, timeout
-        self._exchange = either("exchange", exchange, exchange_path, "")
-        self._routing_key = either("routing_key", routing_key, routing_key_path, "")
-        self._body = either("body", body, body_path if body_path is not None or body is not None else "body")
-        self._what = f"what lies at {str(self._body)!r}" if body is None else "the body"
-        self._json, self._properties = json, Properties(_of_json(properties) if json else properties, properties_path)
+        self._exchange = text_option("exchange", exchange, exchange_path)
+        self._routing_key = text_option("routing_key", routing_key, routing_key_path)
+        self._body = Body(body, body_path, "body", as_json=json)
+        self._properties = Properties(_of_json(properties) if json else properties, properties_path)
         self._how = mandatory, confirm
 
     def configure(self, runtime_environment: RuntimeEnvironment) -> None:
@@ -89,7 +88,7 @@ class PublishAMQPMessage(Processor):
         message = (
             text_of(baton, self._exchange, "exchange"),
             text_of(baton, self._routing_key, "routing_key"),
-            body_of(value_of(baton, self._body), self._what, as_json=self._json),
+            self._body.of(baton),
             self._properties.of(baton),
         )
         if self._dependency.is_ready:
@@ -223,10 +222,9 @@ class ReplyAMQPMessage(_OfDelivery):
         **delivery: Any,
     ) -> None:
         super().__init__(**delivery)
-        self._body = either("body", body, body_path if body_path is not None or body is not None else "reply")
-        self._what = f"what lies at {str(self._body)!r}" if body is None else "the body"
+        self._body = Body(body, body_path, "reply", as_json=json)
         written = properties or MessageProperties(delivery_mode="transient")
-        self._json, self._properties = json, Properties(_of_json(written) if json else written)
+        self._properties = Properties(_of_json(written) if json else written)
         self._mandatory, self._ignore_missing, self._timeout = mandatory, ignore_missing, timeout
 
     def configure(self, runtime_environment: RuntimeEnvironment) -> None:
@@ -237,8 +235,7 @@ class ReplyAMQPMessage(_OfDelivery):
         delivery = self._delivery(baton)
         if not delivery["properties"].reply_to and self._ignore_missing:
             return baton
-        body = body_of(value_of(baton, self._body), self._what, as_json=self._json)
-        replied = reply(delivery, body, self._properties.of(baton), mandatory=self._mandatory)
+        replied = reply(delivery, self._body.of(baton), self._properties.of(baton), mandatory=self._mandatory)
         return self._deadlines.watch(replied).addCallback(lambda _: baton)
 
 

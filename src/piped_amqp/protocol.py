@@ -35,13 +35,13 @@ class AMQProtocol(TwistedProtocolConnection):
 
     Args:
         parameters: pika's ConnectionParameters.
-        clock: the reactor.
+        clock: the reactor; None for the one that runs.
         name: how log lines call it.
         max_unconfirmed: how many published messages may wait for the broker's confirmation.
     """
 
     def __init__(
-        self, parameters: Any, clock: Any, name: str = "amqp.connection", max_unconfirmed: int = MAX_UNCONFIRMED
+        self, parameters: Any, clock: Any = None, name: str = "amqp.connection", max_unconfirmed: int = MAX_UNCONFIRMED
     ) -> None:
         super().__init__(parameters, clock)
         self._impl: Link = Link(

@@ -6,13 +6,16 @@ from collections.abc import Iterable
 from typing import Any
 
 from twisted.application.service import MultiService
+from twisted.internet.error import ConnectionDone
 from twisted.python.failure import Failure
 
 from piped import ConfigurationError, Problem, RuntimeEnvironment, provider
+from piped.ground.errors import ResourceError
 from piped_amqp.connection import AMQPConnection as AMQPConnection  # its documented address
 from piped_amqp.consumer import AMQPConsumer as AMQPConsumer  # as above
 from piped_amqp.options import ConnectionOptions
 from piped_amqp.protocol import AMQProtocol as AMQProtocol  # as above
+from piped_amqp.reasons import in_words
 
 _CONNECTION = "amqp.connection."
 
@@ -87,6 +90,8 @@ class AMQPConnectionProvider(MultiService):
                 each.on_resource_ready(protocol)
 
         def disconnected(reason: Failure) -> None:
+            what, _ = in_words(reason.value or ConnectionDone(), connection.parameters)
+            reason = Failure(ResourceError(what))  # as whoever waits for it is told why
             for each in consumers.copy():
                 each.on_resource_lost(reason)
 

@@ -5,16 +5,18 @@ from __future__ import annotations
 import logging
 from collections import OrderedDict, deque
 from collections.abc import Callable
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, Final
 
 from pika import spec
-from pika.exceptions import ChannelClosedByBroker
+from pika.exceptions import ChannelClosedByBroker, ConnectionWrongStateError
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
 from piped import told
 from piped_amqp.errors import PublishError, UnconfirmedError, UnroutableError
 from piped_amqp.frames import Frames
+from piped_amqp.messages import copied, unfit
 
 if TYPE_CHECKING:
     from piped_amqp.channels import AMQPChannel
@@ -23,6 +25,9 @@ if TYPE_CHECKING:
 _log = logging.getLogger("piped.amqp")
 #: Channels that are kept for exchanges to which nothing is under way.
 _MOST_IDLE: Final = 32
+#: How many bytes may wait to be sent on one connection, and what a message takes besides its body.
+_MOST_WAITING: Final = 256 * 1024 * 1024
+_BESIDES: Final = 1024
 
 
 class Message(Deferred[None]):
@@ -45,6 +50,11 @@ class Message(Deferred[None]):
         self.is_settled = False
         self.returned: spec.Basic.Return | None = None
 
+    @property
+    def size(self) -> int:
+        """How many bytes it takes, more or less."""
+        return len(self.body) + _BESIDES
+
     def __str__(self) -> str:
         to = f"the exchange {self.exchange!r}" if self.exchange else "the default exchange"
         return f"a message to {to} with the routing key {self.routing_key!r}"
@@ -61,10 +71,12 @@ class Message(Deferred[None]):
             _log.warning("%s", told(error))
 
     def is_same_as(self, method: spec.Basic.Return, properties: spec.BasicProperties, body: bytes) -> bool:
-        """Whether the broker has given back this message, or one that nobody can tell from it."""
+        """Whether the broker may have given back this message; others may be the same but for their headers."""
         own = self.properties
         return (
-            (self.exchange, self.routing_key) == (method.exchange, method.routing_key)
+            self.mandatory
+            and not self.is_settled
+            and (self.exchange, self.routing_key) == (method.exchange, method.routing_key)
             and (own.message_id, own.correlation_id) == (properties.message_id, properties.correlation_id)
             and self.body == body
         )
@@ -85,6 +97,9 @@ class Publisher:
         self._protocol, self._channel = protocol, channel
         self._free = max_unconfirmed
         self._waiting: OrderedDict[Message, None] = OrderedDict()
+        #: How many bytes they take.
+        self._size = 0
+        self._is_going_on = False
         self._lanes: OrderedDict[str, _Lane] = OrderedDict()
         protocol.on_unblocked += self._unblocked
         protocol.on_lost += self._lost
@@ -112,13 +127,27 @@ class Publisher:
         if self._free and not self._waiting and not self._protocol.is_blocked:
             self._send(message)
         else:
-            self._waiting[message] = None
+            self._wait(message)
         return message
 
     def close(self) -> None:
         """Let go of the connection; what is under way is told of as before."""
         self._protocol.on_unblocked -= self._unblocked
         self._protocol.on_lost -= self._lost
+
+    def _wait(self, message: Message) -> None:
+        if not self._protocol.is_open:
+            message.settle(PublishError(f"{message} was not sent: the connection is closed"))
+        elif self._waiting and self._size + message.size > _MOST_WAITING:
+            what = f"{message} was not sent: {len(self._waiting)} wait already, with {self._size} bytes"
+            message.settle(PublishError(what, hint="the broker is too slow, or blocks the connection: wait for it"))
+        else:
+            self._waiting[message] = None
+            self._size += message.size
+
+    def _waits_no_longer(self, message: Message) -> None:
+        del self._waiting[message]
+        self._size -= message.size
 
     def _send(self, message: Message) -> None:
         self._free -= 1
@@ -138,14 +167,22 @@ class Publisher:
 
     def _freed(self, count: int) -> None:
         self._free += count
-        while self._waiting and self._free and not self._protocol.is_blocked:
-            message, _ = self._waiting.popitem(last=False)
-            self._send(message)
+        # One that cannot be sent comes here from within; on a connection that ends none can, and `_lost` tells them.
+        if self._is_going_on or not self._protocol.is_open:
+            return
+        self._is_going_on = True
+        try:
+            while self._waiting and self._free and not self._protocol.is_blocked:
+                message = next(iter(self._waiting))
+                self._waits_no_longer(message)
+                self._send(message)
+        finally:
+            self._is_going_on = False
 
     def _given_up(self, message: Message) -> None:
         """Somebody cancels a message."""
         if message in self._waiting:
-            del self._waiting[message]
+            self._waits_no_longer(message)
             return
         lane = self._lanes.get("" if self._channel is not None else message.exchange)
         if lane is not None and lane.forget(message):
@@ -157,7 +194,7 @@ class Publisher:
         self._freed(0)
 
     def _lost(self, reason: Failure) -> None:
-        waiting, self._waiting = self._waiting, OrderedDict()
+        waiting, self._waiting, self._size = self._waiting, OrderedDict(), 0
         for lane in list(self._lanes.values()):
             lane.lost(reason.value)
         for message in waiting:
@@ -281,7 +318,7 @@ class _Lane:
                 message.exchange, message.routing_key, message.body, message.properties, message.mandatory
             )
         except Exception as error:  # pika raises what it likes for what has no place in AMQP; nothing is sent
-            message.settle(PublishError(f"{message} cannot be sent: {_words(error)}"))
+            message.settle(PublishError(f"{message} cannot be sent: {unfit(error)}"))
             self._freed(1)
             return
         self._sent.append(message)
@@ -292,12 +329,16 @@ class _Lane:
     def _given_back(self, _: Any, method: spec.Basic.Return, properties: spec.BasicProperties, body: bytes) -> None:
         """The broker returns messages in the order in which it got them, each before it confirms it."""
         start = max(self._returned + 1, self._first)
-        for index in range(start - self._first, len(self._sent)):
-            if self._sent[index].is_same_as(method, properties, body):
-                self._returned = self._first + index
-                self._sent[index].returned = method
-                return
-        _log.error("%s gave back a message to %r that nobody knows", self._protocol, method.exchange)
+        behind = enumerate(islice(self._sent, start - self._first, None), start)
+        alike = ((tag, message) for tag, message in behind if message.is_same_as(method, properties, body))
+        first, fields = next(alike, None), _fields(properties)
+        if first is None:
+            _log.error("%s gave back a message to %r that nobody knows", self._protocol, method.exchange)
+            return
+        # Whoever changes properties on the way, it is one of them.
+        same = (each for each in chain((first,), alike) if _fields(each[1].properties) == fields)
+        self._returned, message = next(same, first)
+        message.returned = method
 
     def _confirmed(self, frame: Any) -> None:
         method, sent = frame.method, self._sent
@@ -309,19 +350,16 @@ class _Lane:
             self._settle(sent[index], is_refused)
             self._freed(1)
             return
+        ended = [sent.popleft() for _ in range(index + 1)]
+        while sent and sent[0].is_settled:
+            ended.append(sent.popleft())
+        self._first += len(ended)
         count = 0
-        for _ in range(index + 1):
-            message = self._next()
+        for message in ended:  # who hears of one may have the channel closed
             if not message.is_settled:
                 count += 1
                 self._settle(message, is_refused)
-        while self._sent and self._sent[0].is_settled:
-            self._next()
         self._freed(count)
-
-    def _next(self) -> Message:
-        self._first += 1
-        return self._sent.popleft()
 
     def _settle(self, message: Message, is_refused: bool) -> None:
         returned = message.returned
@@ -340,6 +378,13 @@ def _succeed(channel: AMQPChannel) -> Deferred[AMQPChannel]:
     return opened
 
 
+def _fields(properties: spec.BasicProperties) -> list[bytes]:
+    """What tells messages apart; without the one header that the broker takes out."""
+    own = copied(properties)
+    own.headers = {key: value for key, value in (own.headers or {}).items() if key != "BCC"}
+    return list(own.encode())
+
+
 def _unconfirmed(message: Message, reason: BaseException | None) -> PublishError:
     if isinstance(reason, ChannelClosedByBroker) and reason.reply_code in (403, 404, 405):
         return PublishError(f"the broker does not take {message}: {_words(reason)}")
@@ -349,4 +394,5 @@ def _unconfirmed(message: Message, reason: BaseException | None) -> PublishError
 def _words(reason: BaseException | None) -> str:
     if isinstance(reason, ChannelClosedByBroker):
         return f"{reason.reply_text} ({reason.reply_code})"
-    return "the connection is closed" if reason is None else told(reason)
+    is_closed = reason is None or isinstance(reason, ConnectionWrongStateError)
+    return "the connection is closed" if is_closed else told(reason)

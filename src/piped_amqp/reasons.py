@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 from pika.connection import Connection
@@ -21,6 +22,7 @@ from piped import told
 from piped_amqp.parameters import Parameters
 
 SPEAKS_NO_AMQP = "is it the port of an AMQP broker? With TLS, write tls: instead of tcp:"
+SPEAKS_NO_TLS = "is it a port with TLS? Without, write tcp: instead of tls:"
 _ACCESS_REFUSED, _FORCED, _NOT_ALLOWED = 403, 320, 530
 
 
@@ -50,6 +52,9 @@ def in_words(error: BaseException, parameters: Parameters, state: int | None = N
         return f"the broker took no messages for {timeout:g} s (blocked_connection_timeout)", ""
     if isinstance(error, InvalidFrameError):
         return f"what answers there speaks no AMQP: {error}", SPEAKS_NO_AMQP
+    if type(error).__module__.startswith(("OpenSSL.", "service_identity.")):
+        said = _of_tls(error)
+        return f"TLS has failed: {said}", SPEAKS_NO_TLS if "wrong version number" in said else ""
     if isinstance(error, AuthenticationError):
         return f"the broker accepts no login by {_mechanism(parameters)}", "check `parameters`"
     if isinstance(error, StreamLostError | ConnectionDone | ConnectionLost):
@@ -91,13 +96,11 @@ def _not_reached(error: BaseException) -> str:
     if isinstance(error, connecting.ConnectionRefusedError):
         return "connection refused"
     if isinstance(error, connecting.DNSLookupError):
-        return f"there is no such host ({error})"
+        return "there is no such host"
     if isinstance(error, connecting.TimeoutError | connecting.TCPTimedOutError):
         return "it does not answer"
-    if type(error).__module__.startswith(("OpenSSL.", "service_identity.")):
-        return f"TLS has failed: {_of_tls(error)}"
-    if isinstance(error, connecting.ConnectError) and str(error):
-        return str(error)
+    if isinstance(error, connecting.ConnectError) and error.osError:
+        return os.strerror(error.osError).lower()
     return told(error)
 
 

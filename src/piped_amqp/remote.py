@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from functools import partial
 from typing import Any, Final
 
 from pika.spec import BasicProperties
 from twisted.internet.defer import Deferred, ensureDeferred
+from twisted.python.reflect import safe_str
 
 from piped import (
     Bytes,
@@ -36,6 +38,7 @@ QUEUE: Final = "piped.pipeline."
 #: The header of a request that asks for one result, with that value, or else for all.
 RESULTS, LAST = "x-piped-results", "last"
 MAX_BODY: Final[Bytes] = 1024 * 1024
+_LONGEST_TEXT: Final = 16 * 1024
 _CALLER: Final = "amqp.remote_caller."
 #: Failures that are the same on both sides.
 KINDS: Final[dict[str, type[PipedError]]] = {"rejected": Rejected, "timeout": TimeoutError}
@@ -142,29 +145,31 @@ class RunPipelineRemotely(InputOutputProcessor):
             raise PipedError(f"the reply of {pipeline} is too long: {len(body)} bytes, max_body is {self._max_body}")
         try:
             reply = json.loads(body)
-            kind = next(iter(reply))
-            said = reply[kind]
-        except (ValueError, TypeError, RecursionError, StopIteration, KeyError) as error:
-            raise PipedError(f"the reply to {pipeline} is none of a remote pipeline: {body[:60]!r}") from error
-        if kind == "failure":
-            raise failure_from(said)
-        return said
+        except (ValueError, RecursionError):
+            reply = None
+        match reply:
+            case {"failure": dict(failure)}:
+                raise failure_from(failure)
+            case {"result": result} if self._only_last_result:
+                return result
+            case {"results": list(results)}:
+                return results[-1] if self._only_last_result and results else results
+        raise PipedError(f"the reply to {pipeline} is none of a remote pipeline: {body[:60]!r}")
 
 
 def failure_to(error: BaseException, traceback: str = "") -> dict[str, str]:
     """What is said of a failure."""
     kind = next((kind for kind, known in KINDS.items() if isinstance(error, known)), "")
-    text = error.msg if isinstance(error, PipedError) else str(error)
+    text = (error.msg if isinstance(error, PipedError) else safe_str(error))[:_LONGEST_TEXT]
     name = f"{type(error).__module__}.{type(error).__qualname__}".removeprefix("builtins.")
     said = {"type": name, "message": text, "kind": kind, "traceback": traceback}
     return {key: value for key, value in said.items() if value}
 
 
-def failure_from(said: Any) -> PipedError:
+def failure_from(said: Mapping[str, Any]) -> PipedError:
     """The error that stands for a failure on the other side."""
-    told = said if isinstance(said, dict) else {}
-    text, remote_type, trace = (str(told.get(key, "")) for key in ("message", "type", "traceback"))
-    kind = KINDS.get(told.get("kind", ""))
+    text, remote_type, trace, known = (str(said.get(key, "")) for key in ("message", "type", "traceback", "kind"))
+    kind = KINDS.get(known)
     return RemoteError(text, remote_type, trace) if kind is None else kind(text)
 
 

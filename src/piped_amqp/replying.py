@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from copy import copy
 from typing import Any, Final
 
 from pika.spec import BasicProperties
 from twisted.internet.defer import Deferred
 
 from piped import PipedError
+from piped_amqp.messages import copied
 
 #: The queue that stands for replies to whoever consumes it, without there being one, and the names made for callers.
 #: Source: RabbitMQ, "Direct Reply-to".
@@ -29,7 +29,7 @@ def reply(
     if not to:
         hint = "who wants a reply names a queue there; ignore_missing passes on others"
         raise PipedError("the message wants no reply: it has no reply_to", hint=hint)
-    own = copy(properties)
+    own = copied(properties)
     own.correlation_id = asked.correlation_id
     # The broker returns every mandatory reply to such a name, also those that it has delivered.
     is_wanted = mandatory and not to.startswith(f"{DIRECT}.")

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping
-from copy import copy
+from collections.abc import Awaitable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from os import urandom
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pika.spec import BasicProperties
 from twisted.application.service import MultiService
-from twisted.internet.defer import CancelledError, Deferred, fail
+from twisted.internet.defer import CancelledError, Deferred, ensureDeferred, fail
 from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 
@@ -24,15 +23,16 @@ from piped import (
     Problem,
     RuntimeEnvironment,
     Seconds,
-    TimeoutError,  # noqa: A004 - Piped's own
     provider,
     told,
 )
+from piped.pipelines.input_output import is_awaitable
 from piped.resources.events import Event
 from piped_amqp.consumer_options import Interval
 from piped_amqp.deadlines import Deadlines
 from piped_amqp.declaring import Undeclarable, asked, declare
 from piped_amqp.errors import NoReplyError
+from piped_amqp.messages import copied
 from piped_amqp.naming import ConnectionName, connection_for
 from piped_amqp.publishing import Publisher
 from piped_amqp.replying import DIRECT
@@ -69,9 +69,14 @@ class _Call(Deferred[Response]):
 
     def cancel(self) -> None:
         self._calls.pop(self._id, None)
-        if self.sent is not None and not self.called:
-            self.sent.cancel()
+        if not self.called:
+            self.withdraw()
         super().cancel()
+
+    def withdraw(self) -> None:
+        """Do not send the request, if it was not sent yet."""
+        if self.sent is not None:
+            self.sent.cancel()
 
     def not_sent(self, failure: Failure) -> None:
         """The broker does not have the request."""
@@ -133,7 +138,7 @@ class RPCClientBase(PipedDependencyService):
         """Find the connection."""
         super().configure(runtime_environment)
         clock = runtime_environment.reactor
-        self._deadlines = Deadlines(clock, self._timeout, partial(self._too_late, self._timeout or 0))
+        self._deadlines = Deadlines(clock, self._timeout, partial(self._too_late, self._timeout))
         path = connection_for(runtime_environment, self._connection_name, str(self.name))
         self._connection = runtime_environment.dependency_manager.add_dependency(self, path)
 
@@ -174,8 +179,12 @@ class RPCClientBase(PipedDependencyService):
         if self._publish is None:
             return fail(NoReplyError(f"{self.name} is not ready: {self._state or 'it has no connection'}"))
         if len(self._calls) >= self._max_calls:
-            return fail(NoReplyError(f"{self.name}: {self._max_calls} calls wait already", hint="see max_calls"))
-        own = copy(properties) if properties is not None else BasicProperties()
+            return fail(
+                NoReplyError(
+                    f"{self.name}: {self._max_calls} calls wait already", hint="see max_calls in amqp.rpc_clients"
+                )
+            )
+        own = copied(properties) if properties is not None else BasicProperties()
         if headers:
             own.headers = {**(own.headers or {}), **headers}
         limit = self._timeout if timeout is _DEFAULT else timeout
@@ -188,22 +197,22 @@ class RPCClientBase(PipedDependencyService):
         call.sent.addErrback(call.not_sent)
         if limit is self._timeout:
             return self._deadlines.watch(call)
-        return call if limit is None else call.addTimeout(limit, self._deadlines.clock, self._timed_out)
+        return Deadlines(self._deadlines.clock, limit, partial(self._too_late, limit)).watch(call)
 
-    def process_response(self, channel: AMQPChannel, method: Any, properties: BasicProperties, body: bytes) -> None:
-        """Called with each reply: ends the call that it is for."""
+    def process_response(
+        self, channel: AMQPChannel, method: Any, properties: BasicProperties, body: bytes
+    ) -> Awaitable[Any] | None:
+        """Called with each reply: ends the call that it is for. A subclass may do that later, as with `async def`."""
         call = self._calls.pop(properties.correlation_id, None)
         if call is None:
             self.late_replies += 1
             _log.debug("%s got a reply that nobody waits for: %s", self.name, properties.correlation_id)
         else:
             call.callback(Response(body, properties))
+        return None
 
-    def _too_late(self, timeout: Seconds) -> str:
+    def _too_late(self, timeout: Seconds | None) -> str:
         return f"{self.name} has got no reply within {timeout:g} s"
-
-    def _timed_out(self, _: object, timeout: Seconds) -> Any:
-        raise TimeoutError(self._too_late(timeout))
 
     # Its life
 
@@ -216,8 +225,7 @@ class RPCClientBase(PipedDependencyService):
             reason: BaseException | None = None
             try:
                 reason = await self._live(protocol)
-            except CancelledError as error:  # the connection is lost, or the service stops
-                reason = error
+            except CancelledError:  # the connection is lost, or the service stops
                 raise
             except Exception as error:
                 reason = error
@@ -239,8 +247,7 @@ class RPCClientBase(PipedDependencyService):
         publisher = Publisher(protocol, self._max_calls, channel) if self._consumer.is_direct else None
         try:
             queue = await self._consume(channel, end)
-            publish = protocol.publish if publisher is None else publisher.publish
-            self._found(queue, publish)
+            self._found(queue, (publisher or protocol).publish)
             return await ended
         finally:
             if publisher is not None:
@@ -262,9 +269,21 @@ class RPCClientBase(PipedDependencyService):
         return queue
 
     def _received(self, channel: AMQPChannel, method: Any, properties: BasicProperties, body: bytes) -> None:
+        outcome: Any
         try:
-            self.process_response(channel, method, properties, body)
-        except Exception as error:  # of a subclass: the next reply is another matter
+            outcome = self.process_response(channel, method, properties, body)
+        except Exception as error:
+            outcome = fail(error)
+        if is_awaitable(outcome):
+            self.cancellable(ensureDeferred(self._processed(outcome, channel, method)))
+        elif not self._consumer.no_ack:
+            channel.basic_ack(method.delivery_tag)
+
+    async def _processed(self, outcome: Awaitable[Any], channel: AMQPChannel, method: Any) -> None:
+        """Wait for a subclass that processes a reply, and may fail: the next reply is another matter."""
+        try:
+            await outcome
+        except Exception as error:
             _log.error("%s cannot process a reply: %s", self.name, told(error), exc_info=error)
         if not self._consumer.no_ack:
             channel.basic_ack(method.delivery_tag)
@@ -278,11 +297,11 @@ class RPCClientBase(PipedDependencyService):
         was_ready, self._publish, self.reply_to = self.is_ready, None, ""
         if not was_ready:
             return
-        is_cancelled = isinstance(reason, CancelledError)
-        words = "it stops, or has lost its connection" if is_cancelled or reason is None else told(reason)
+        words = "it stops, or has lost its connection" if reason is None else told(reason)
         calls = list(self._calls.values())
         self._calls.clear()
         for call in calls:
+            call.withdraw()
             call.errback(Failure(NoReplyError(f"{self.name} waits no longer for a reply: {words}")))
         self.on_lost(Failure(NoReplyError(f"{self.name} gets no replies: {words}")))
 
@@ -336,7 +355,7 @@ class RPCClientProvider(MultiService):
         problems: list[Problem] = []
         for name, options in (runtime_environment.get_options(self) or {}).items():
             try:
-                client = options.made(name)
+                client = options.made(name, runtime_environment)
                 client.configure(runtime_environment)
             except ConfigurationError as error:
                 problems += error.problems or [Problem(error.msg, options.where, error.hint)]

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from piped import ConfigurationError, Count, DottedName, Mark, Problem, Seconds
+from piped import ConfigurationError, Count, DottedName, Mark, Problem, RuntimeEnvironment, Seconds
 from piped.config.nodes import Node
 from piped.spec.spec import Spec
 from piped_amqp.consumer_options import Interval, Queue, QueueOptions
-from piped_amqp.naming import ConnectionName
+from piped_amqp.naming import ConnectionName, connection_for
 from piped_amqp.replying import DIRECT
 
 if TYPE_CHECKING:
@@ -84,35 +84,68 @@ class RPCClientOptions:
         kind = _kind(checker, node)
         if kind is None:
             return None
-        spec = Spec.of(kind).without("name")
+        before = len(checker.problems)
+        spec = _without_connection(Spec.of(kind).without("name"))
         arguments = checker.options(spec, node, owner="the client", where=node.named_at, ignore=("type",))
-        return None if arguments is None else cls(kind, arguments, node.named_at)
+        _check_untyped(checker, node, kind)
+        return None if arguments is None or len(checker.problems) > before else cls(kind, arguments, node.named_at)
 
-    def made(self, name: str) -> RPCClientBase:
-        """The client.
+    def made(self, name: str, environment: RuntimeEnvironment) -> RPCClientBase:
+        """The client; a class that has to be told of a connection gets the only one there is.
 
         Raises:
             ConfigurationError: its class does not like its arguments.
         """
+        arguments, connection = self.arguments, Spec.of(self.kind).by_name.get("connection")
+        if connection is not None and connection.required and "connection" not in arguments:
+            only = connection_for(environment, None, f"amqp.rpc_client.{name}")
+            arguments = arguments | {"connection": only}
         try:
-            return self.kind(name=name, **self.arguments)
+            return self.kind(name=name, **arguments)
         except ConfigurationError as error:
             problems = error.problems or [Problem(error.msg, self.where, error.hint)]
             raise ConfigurationError(problems=problems) from error
 
 
-def _kind(checker: Checker, node: Node) -> type[RPCClientBase] | None:
-    from piped_amqp.rpc import RPCClientBase  # late, as it reads its arguments by this module
+def _without_connection(spec: Spec) -> Spec:
+    """The same, where the connection may be left out."""
+    parameters = (replace(each, default=None) if each.name == "connection" else each for each in spec.parameters)
+    return replace(spec, parameters=tuple(parameters))
 
+
+def _check_untyped(checker: Checker, node: Node, kind: type[RPCClientBase]) -> None:
+    """Check what a class takes without a type, and hands on to the base; it gets what was written."""
+    known = Spec.of(_base()).by_name
+    for parameter in Spec.of(kind).parameters:
+        written = node.value.get(parameter.name) if node.is_mapping else None
+        is_untyped = parameter.annotation is Any and parameter.name in known
+        if is_untyped and written is not None and written.value is not None:
+            owner = f"option {parameter.name!r} of the client"
+            checker.value(known[parameter.name].annotation, written, owner=owner)
+
+
+def _kind(checker: Checker, node: Node) -> type[RPCClientBase] | None:
+    base = _base()
     written = node.value.get("type") if node.is_mapping else None
     if written is None or written.value is None:
-        return RPCClientBase
+        return base
     name = checker.value(DottedName, written, owner="the type of the client")
     if name is None:
         return None
     kind = name.load()
-    if isinstance(kind, type) and issubclass(kind, RPCClientBase):
-        return kind
-    fix = "make it a subclass of piped_amqp.rpc.RPCClientBase"
-    checker.problems.append(Problem(f"{str(name)!r} is no class of RPC clients", written.where, fix))
-    return None
+    if not isinstance(kind, type) or not issubclass(kind, base):
+        fix = "make it a subclass of piped_amqp.rpc.RPCClientBase"
+        checker.problems.append(Problem(f"{str(name)!r} is no class of RPC clients", written.where, fix))
+        return None
+    spec = Spec.of(kind)
+    if "name" not in spec.by_name and not spec.takes_any:
+        what = f"{str(name)!r} cannot be told its name"
+        checker.problems.append(Problem(what, written.where, "let its constructor take `name`, and hand it on"))
+        return None
+    return kind
+
+
+def _base() -> type[RPCClientBase]:
+    from piped_amqp.rpc import RPCClientBase  # late, as it reads its arguments by this module
+
+    return RPCClientBase

@@ -18,7 +18,7 @@ _WRITE: Final = "write one such as tcp:localhost:5672, tls:rabbit.example.com:56
 #: The port of an endpoint to connect to, as its second argument or by its name.
 _PORT = re.compile(r"^(?:tcp|tls|ssl):(?:\\.|[^:\\])*:(\d+)|:port=(\d+)")
 _HIGHEST: Final = 65535
-_URL = re.compile(r"amqps?://")
+_URL = re.compile(r"amqps?://|.*@")
 _HOST_AND_PORT = re.compile(r"[\w.-]+:\d+")
 
 
@@ -78,7 +78,7 @@ class Servers(tuple[Server, ...]):
 
 def _wrong_with(written: str) -> tuple[str, str]:
     """What is wrong with a server, and what to do; two empty texts for one that can be used."""
-    if _URL.match(written):  # not shown, as there may be a password in it
+    if _URL.match(written) and not written.startswith(("unix:", MEMORY)):  # not shown, as there may be a password in it
         fix = "write tcp:host:5672 (tls:host:5671 for amqps), and username, password, virtual_host in `parameters`"
         return "a server is written as an endpoint, not as a URL", fix
     if written.startswith(MEMORY):

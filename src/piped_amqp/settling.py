@@ -89,12 +89,15 @@ class SettlingChannel(Channel):
             return False
         if multiple or not delivery_tag:
             self.flush()  # or it would be meant for those as well
-            settled = [self.tags.settle(each) for each in self.tags.up_to(delivery_tag)]
+            settled = self.tags.up_to(delivery_tag)
             if not settled:
                 return False
+            multiple, delivery_tag = True, settled[-1]  # and not 0, which would be meant for what is on its way, too
+            for tag in settled:
+                self.tags.settle(tag)
         elif not self.tags.settle(delivery_tag):
             return False
-        self._send_method(spec.Basic.Nack(delivery_tag, multiple or not delivery_tag, requeue))
+        self._send_method(spec.Basic.Nack(delivery_tag, multiple, requeue))
         return True
 
     def basic_reject(self, delivery_tag: int = 0, requeue: bool = True) -> bool:  # type: ignore[override] # as above
@@ -125,6 +128,10 @@ class SettlingChannel(Channel):
         """Called at the end of a turn in which acknowledgements were made."""
         self._is_due = False
         self.flush()
+
+    def _rpc(self, method: Any, callback: Any = None, acceptable_replies: Any = None) -> None:
+        method.encode()  # or what cannot be sent would fail when it is its turn, where it ends the connection
+        super()._rpc(method, callback, acceptable_replies)
 
     # The end
 

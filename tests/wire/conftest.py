@@ -8,6 +8,7 @@ from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
 from servers import postgres as postgres_server
 from servers import rabbitmq as rabbitmq_server
+from servers import zookeeper as zookeeper_server
 
 FLAGS = """--headless=new --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking
     --disable-component-update --disable-sync --window-size=1440,980"""
@@ -48,4 +49,13 @@ def postgres():
         pytest.skip("POSTGRESQL IS NOT INSTALLED (apt install postgresql): nothing is tested against a real database")
     # Not in pytest's own folder, which only its user can reach.
     with TemporaryDirectory() as folder, postgres_server.Postgres(Path(folder)) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def zookeeper(tmp_path_factory):
+    """One ZooKeeper for all tests, each of which takes a root of its own: `f"{zookeeper.servers}/root"`."""
+    if not zookeeper_server.is_installed():
+        pytest.skip("ZOOKEEPER IS NOT INSTALLED (apt install zookeeper): nothing is tested against a real one")
+    with zookeeper_server.ZooKeeper(tmp_path_factory.mktemp("zookeeper")) as server:
         yield server

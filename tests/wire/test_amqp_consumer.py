@@ -9,6 +9,8 @@ from commands import Running
 
 #: Much more than anything takes, on a machine that is busy with something else.
 PATIENCE = 30
+#: What the log says when the consumer of most tests is there.
+CONSUMES = "consumes from the queue 'jobs'"
 
 
 class Broker:
@@ -91,8 +93,7 @@ def test_messages_are_processed_and_gone(broker, tmp_path):
       queue: {queue: jobs, durable: true}
       bindings: [{exchange: {name: events, type: topic}, routing_key: "order.#"}]
     """
-    with Running(site(broker, tmp_path, consumers, ECHO), cwd=tmp_path) as running:
-        running.wait_for("consumes from the queue 'jobs'")
+    with Running(site(broker, tmp_path, consumers, ECHO), cwd=tmp_path, ready=CONSUMES) as running:
         broker.publish(b"one", b"two")
         broker.publish(b"three", exchange="events", queue="order.new")
         running.wait_for("got three False")
@@ -109,8 +110,7 @@ def test_no_more_is_sent_ahead_than_the_prefetch_count(broker, tmp_path):
       queue: {queue: jobs, durable: true}
       qos: {prefetch_count: 5}
     """
-    with Running("--drain", "0.5", site(broker, tmp_path, consumers, SLOW), cwd=tmp_path) as running:
-        running.wait_for("consumes from the queue 'jobs'")
+    with Running("--drain", "0.5", site(broker, tmp_path, consumers, SLOW), cwd=tmp_path, ready=CONSUMES) as running:
         broker.publish(*(b"%d" % number for number in range(50)))
         broker.until(lambda: broker.depth() == (45, 1))
         running.stop()
@@ -137,7 +137,7 @@ def test_what_the_broker_refuses_is_told_with_its_place_and_tried_again(broker, 
       processor: echo
       queue: taken
     """
-    with Running(site(broker, tmp_path, consumers, ECHO), cwd=tmp_path) as running:
+    with Running(site(broker, tmp_path, consumers, ECHO), cwd=tmp_path, ready="cannot use the queue") as running:
         told = [running.wait_for(f"consumer.{name} (") for name in ("other", "missing", "taken")]
         assert "site.yml:9:18) cannot use the queue 'other': the broker says PRECONDITION_FAILED" in told[0]
         assert "site.yml:12:18) cannot use the queue 'missing': the broker says NOT_FOUND" in told[1]
@@ -159,8 +159,7 @@ def test_a_deleted_queue_is_made_anew(broker, tmp_path):
       queue: {queue: jobs}
       channel_reopen_interval: 0.2
     """
-    with Running(site(broker, tmp_path, consumers, ECHO), cwd=tmp_path) as running:
-        running.wait_for("consumes from the queue 'jobs'")
+    with Running(site(broker, tmp_path, consumers, ECHO), cwd=tmp_path, ready=CONSUMES) as running:
         broker.channel.queue_delete("jobs")
         running.wait_for("was stopped by the broker")
         broker.until(lambda: sum("consumes from the queue" in line for line in running.lines) == 2)
@@ -176,7 +175,7 @@ def test_consumers_of_the_same_name_on_two_connections_do_not_disturb_each_other
     start, end = text.index("    main:"), text.index("pipelines:")
     other = text[start:end].replace("main:", "other:").replace("queue: one", "queue: two")
     path.write_text(text[:end] + other + text[end:])
-    with Running(path, cwd=tmp_path) as running:
+    with Running(path, cwd=tmp_path, ready="consumes from the queue") as running:
         running.wait_for("amqp.connection.main.consumer.echo consumes from the queue 'one'")
         running.wait_for("amqp.connection.other.consumer.echo consumes from the queue 'two'")
         broker.publish(b"1", queue="one")

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 from commands import Running
+from test_amqp_consumer import CONSUMES, site
 from test_amqp_consumer import broker as broker  # the fixture
-from test_amqp_consumer import site
 
 WORK = """
 work:
@@ -33,8 +33,7 @@ def test_poison_is_tried_again_and_then_a_dead_letter(broker, tmp_path, kind):
       dead_letter: {{routing_key: dead}}
     """
     broker.channel.queue_declare("dead", durable=True)
-    with Running(site(broker, tmp_path, consumers, WORK), cwd=tmp_path) as running:
-        running.wait_for("consumes from the queue 'jobs'")
+    with Running(site(broker, tmp_path, consumers, WORK), cwd=tmp_path, ready=CONSUMES) as running:
         broker.publish(b"poison", message_id="7", headers={"mine": 1}, delivery_mode=2)
         broker.publish(b"1", b"2")
         _, properties, body = broker.get("dead")
@@ -59,8 +58,7 @@ def test_poison_burns_no_cpu(broker, tmp_path):
       redelivery_delay: 0.5
       log_processor_exceptions: null
     """
-    with Running(site(broker, tmp_path, consumers, WORK), cwd=tmp_path) as running:
-        running.wait_for("consumes from the queue 'jobs'")
+    with Running(site(broker, tmp_path, consumers, WORK), cwd=tmp_path, ready=CONSUMES) as running:
         before = cpu_seconds(running)
         broker.publish(*[b"poison"] * 20)
         broker.until(lambda: sum("trying" in line for line in running.lines) >= 60)
@@ -78,8 +76,7 @@ def test_poison_without_a_place_to_go_pauses_consuming(broker, tmp_path):
       max_redeliveries: 1
       redelivery_delay: 0.1
     """
-    with Running(site(broker, tmp_path, consumers, WORK), cwd=tmp_path) as running:
-        running.wait_for("consumes from the queue 'jobs'")
+    with Running(site(broker, tmp_path, consumers, WORK), cwd=tmp_path, ready=CONSUMES) as running:
         broker.publish(b"poison")
         running.wait_for("has paused: a message has failed after 2 tries")
         broker.until(lambda: broker.depth() == (1, 0))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from amqp_connecting import Link, delivery
 from pika import frame, spec
-from pika.exceptions import ChannelClosed, ConsumerCancelled
+from pika.exceptions import ChannelClosed, ConsumerCancelled, ShortStringTooLong
 
 from piped_amqp.settling import MOST_DUE
 
@@ -130,7 +130,7 @@ def test_many_acknowledgements_are_not_kept_back(link):
 
 
 def test_all_up_to_one_are_settled(link):
-    """With `multiple` all are meant that wait, up to that one; 0 stands for the last."""
+    """With `multiple` all are meant that wait, up to that one; 0 stands for the last that has come."""
     link.queue("work", *[b"x"] * 6)
     channel, frames = Consumer(link).channel, Frames(link)
     channel.basic_nack(1)
@@ -142,7 +142,7 @@ def test_all_up_to_one_are_settled(link):
     assert [(type(one), one.delivery_tag) for one in frames.take()][:3] == [
         (spec.Basic.Nack, 1),
         (spec.Basic.Ack, 3),  # before what is given back, or it would be given back as well
-        (spec.Basic.Nack, 0),
+        (spec.Basic.Nack, 6),  # as 0 would be meant for what is on its way, too
     ]
     assert channel.is_open
 
@@ -238,3 +238,31 @@ def test_what_is_recovered_waits_no_more(link):
     assert not consumer.channel.basic_ack(2)
     assert consumer.got[2:] == [(3, b"two")]
     assert consumer.channel.is_unsettled(3)
+
+
+def test_a_consumer_that_raises_ends_nothing(link, caplog):
+    """What somebody's own function raises is logged; the next message comes, and the connection stays."""
+    got = []
+
+    def delivered(method, properties, body):
+        got.append(body)
+        raise ValueError("not today")
+
+    link.queue("work", b"one", b"two")
+    channel = link.channel()
+    link.result(channel.consume("work", delivered, on_cancelled=print))
+    assert (got, channel.unsettled, link.lost) == ([b"one", b"two"], 2, [])
+    assert "a consumer of 'work' has failed with a message, and not settled it" in caplog.text
+    assert "ValueError: not today" in caplog.text
+
+
+def test_what_cannot_be_sent_fails_whoever_wanted_it_alone(link):
+    """A name that is too long, also one whose turn is yet to come, disturbs neither the channel nor the connection."""
+    channel = link.channel()
+    one, wrong, other = (channel.queue_declare(name) for name in ("one", "x" * 300, "other"))
+    with pytest.raises(ShortStringTooLong):
+        link.result(wrong)
+    assert link.result(one).method.queue == "one"
+    assert link.result(other).method.queue == "other"
+    assert not channel._calls  # nothing is left that would fail once more, with nobody to hear it
+    assert link.lost == []

@@ -363,6 +363,16 @@ def test_python_code_makes_one_as_it_did_with_piped_0_7():
     assert options.no_ack
     assert options.log_processor_exceptions == logging.WARNING
     assert AMQPConsumer("jobs", "work", "main", "jobs").options.queue.options.passive
-    for wrong in ({"log_processor_exceptions": "loud"}, {"no_ack": True, "ack_after_failed_processing": True}):
+    for wrong in ({"log_processor_exceptions": "loud"}, {"no_ack": True, "max_redeliveries": 1}):
         with pytest.raises(ConfigurationError):
             AMQPConsumer("jobs", "work", "main", **wrong)
+
+
+def test_global_qos_is_as_good_as_any():
+    """`global_qos`, which quorum queues do not know, counts the one consumer of the channel as the usual one does."""
+    waiting = Waiting()
+    options = "queue: {queue: jobs, type: quorum}\nqos: {prefetch_count: 2, global_qos: true}"
+    service = Service(waiting.step, options=options)
+    service.publish(b"1", b"2", b"3")
+    assert waiting.bodies == [b"1", b"2"]
+    assert service.connection.protocol is not None

@@ -8,7 +8,7 @@ from piped import ConfigurationError
 from piped.config.gathering import gather_text
 from piped.config.nodes import node_of
 from piped.spec.checking import Checker
-from piped_amqp.acking import Failed, Last
+from piped_amqp.acking import Ending, Failed, Last, Settlement, decide
 from piped_amqp.consumer_options import ConsumerOptions
 
 
@@ -77,6 +77,13 @@ def test_one_way_of_acking_failures_is_enough():
     assert options("nack_after_failed_processing: false").failed is Failed.BY_HAND
 
 
+def test_without_acks_nothing_else_about_them_matters():
+    """With `no_ack` what is to be done after processing is ignored, as Piped 0.7 says."""
+    made = options("no_ack: true\nack_after_failed_processing: true")
+    assert decide(made.acking, Ending.FAILED) is Settlement.NOTHING
+    assert options("no_ack: true\nnack_after_failed_processing: true").no_ack
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
@@ -99,7 +106,16 @@ def test_one_way_of_acking_failures_is_enough():
         ),
         ("{redelivery_delay: 90}", "redelivery_delay is longer than max_redelivery_delay (60 s)"),
         ("{redelivery_delay: 0}", "must be a number above 0"),
-        ("{queue: {queue: q, type: quorum}, qos: {global_qos: true}}", "a quorum queue knows no global_qos"),
+        ("{queue: 3}", "queue must be the name of a queue, or a mapping by which it is declared, not 3"),
+        ("{queue: %s}" % ("q" * 256), "queue must be text of at most 255 bytes"),
+        ("{queue: {queue: %s}}" % ("ä" * 128), "option 'queue' of queue must be text of at most 255 bytes"),
+        (
+            "{queue: {queue: q, arguments: {x-weight: 1.5}}}",
+            "option 'x-weight' of queue.arguments must be text",
+        ),
+        ("{arguments: {x-priority: 99999999999999999999}}", "option 'x-priority' of amqp.c.arguments must be text, a"),
+        ("{bindings: [{exchange: %s}]}" % ("e" * 256), "exchange must be text of at most 255 bytes"),
+        ("{dead_letter: {routing_key: %s}}" % ("k" * 256), "must be text of at most 255 bytes"),
         ("{queue: {queue: q, type: quorum, exclusive: true}}", "a quorum queue cannot have exclusive: true"),
         ("{queue: {queue: q, type: quorum, durable: false}}", "a quorum queue cannot have durable: false"),
         ("{queue: {type: quorum}}", "a quorum queue needs a name"),

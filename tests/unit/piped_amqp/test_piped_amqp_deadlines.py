@@ -56,6 +56,19 @@ def test_what_is_cancelled_by_others_stays_so() -> None:
     assert not clock.getDelayedCalls()
 
 
+def test_what_begins_when_another_is_too_late_needs_no_second_timer() -> None:
+    """As when it is tried again at once."""
+    clock, watched = deadlines()
+    watched.watch(Deferred()).addErrback(lambda _: watched.watch(Deferred()).addErrback(lambda _: None) and None)
+    clock.advance(5)
+    watched.watch(Deferred()).addErrback(lambda _: None)
+    clock.advance(5)
+    assert len(clock.getDelayedCalls()) == 1
+    clock.advance(5)
+    clock.advance(5)
+    assert not clock.getDelayedCalls()
+
+
 def test_without_a_timeout_nothing_is_watched() -> None:
     """None is any time."""
     clock, watched = deadlines(None)

@@ -91,6 +91,19 @@ def test_each_refusal_says_what_to_do(what, code, said, fix):
     assert bool(fix) is bool(problem.fix)
 
 
+@pytest.mark.parametrize(
+    ("what", "code", "text", "fix"),
+    [
+        ("queue", 406, "PRECONDITION_FAILED - invalid arg 'x-expires' for queue 'q'", "what the broker wants there"),
+        ("queue", 403, "ACCESS_REFUSED - queue name 'amq.q' contains reserved prefix 'amq.*'", "begin with 'amq.'"),
+        ("consumer", 403, "ACCESS_REFUSED - access to queue 'q' in vhost '/' refused for user 'ada'", "permissions"),
+    ],
+)
+def test_the_words_of_the_broker_say_more_than_its_code(what, code, text, fix):
+    """One code stands for several things; what to do follows from the text then."""
+    assert fix in explained(ChannelClosedByBroker(code, text), what, "q", WHERE).fix
+
+
 def test_a_queue_without_a_name_is_called_a_queue():
     """A refusal of a queue that has no name yet reads as a sentence."""
     problem = explained(ChannelClosedByBroker(403, "no"), "queue", "", WHERE)

@@ -211,6 +211,19 @@ def test_consuming_pauses_where_there_is_no_place_for_a_failed_message(caplog):
     assert "has paused: a message has failed after 2 tries" in messages(caplog, logging.ERROR)[-1]
 
 
+def test_a_pause_is_told_once(caplog):
+    """Of messages that fail beside each other the first pauses consuming; the others just go back."""
+    waiting = Waiting()
+    service = Service(waiting.step, options=JOBS + "max_redeliveries: 0")
+    service.publish(b"1", b"2", b"3")
+    for wait in waiting.waits:
+        wait.errback(ValueError("no"))
+    service.turn()
+    assert service.waiting() == 3
+    assert sum("has paused" in told for told in messages(caplog, logging.INFO)) == 1
+    assert sum("it is given back" in told for told in messages(caplog, logging.INFO)) == 2
+
+
 def test_a_queue_with_dead_letters_of_its_own_gets_a_rejection():
     """A queue that is declared with dead letters of the broker's gets a failed message rejected."""
     fail, _ = failing(ValueError("no"))

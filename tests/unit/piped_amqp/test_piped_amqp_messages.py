@@ -13,11 +13,37 @@ from hypothesis import strategies as st
 from pika import BasicProperties
 
 from piped import BatonPath, ConfigurationError, PipedError
-from piped_amqp.messages import MessageProperties, Properties, body_of, either, json_of, text_of, value_of
+from piped_amqp.messages import (
+    Body,
+    MessageProperties,
+    Properties,
+    body_of,
+    either,
+    json_of,
+    text_of,
+    text_option,
+    value_of,
+)
 
 
 def made(baton: Any = None, **written: Any) -> BasicProperties:
     return Properties(MessageProperties(**written)).of(baton)
+
+
+def test_what_is_the_same_for_every_baton_is_checked_when_the_step_is_made() -> None:
+    """It could never be sent."""
+    for make, told in (
+        (lambda: made(headers={"x": 1.5}), "the properties have no place in AMQP: 1.5 is of the class float, which"),
+        (lambda: made(message_id="é" * 200), "the message_id is longer than 255 bytes"),
+        (lambda: made(timestamp=-1), "the timestamp must be seconds since 1970"),
+        (lambda: text_option("routing_key", "k" * 256, None), "the routing_key is longer than 255 bytes: 'kkk"),
+        (lambda: Body({"a": 1}, None, "body", as_json=False), "the body is neither bytes nor text, but dict"),
+        (lambda: Body({"a": {1}}, None, "body", as_json=True), "the body has an object of the class set at 'a'"),
+    ):
+        with pytest.raises(ConfigurationError) as raised:
+            make()
+        assert raised.value.msg.startswith(told)
+    assert Body({"a": BatonPath("x")}, None, "body", as_json=True).of({"x": 5}) == b'{"a":5}'
 
 
 def test_a_message_is_persistent_unless_told_otherwise() -> None:

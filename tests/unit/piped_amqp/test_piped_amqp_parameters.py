@@ -75,6 +75,7 @@ def test_credentials_may_be_one_value(credentials, user):
         ("socket_timeout: 3", "use `connect_timeout`"),
         ("heartbeat: -1", "option 'heartbeat' of parameters must be"),
         ("heartbeat: soon", "option 'heartbeat' of parameters must be"),
+        ("client_properties: {weight: 1.5}", "option 'weight' of parameters.client_properties must be text, a whole"),
         ("frame_max: 5", "option 'frame_max' of parameters must be"),
         ("username: ada", "a password is missing – write both"),
         ("password: pw", "a username is missing – write both"),

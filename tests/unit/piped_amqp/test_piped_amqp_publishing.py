@@ -136,6 +136,27 @@ def test_messages_that_are_alike_but_for_their_properties_are_told_apart() -> No
     assert [type(outcome(each)) for each in sent] == [type(None), UnroutableError]
 
 
+def test_messages_that_are_alike_but_for_their_headers_are_told_apart() -> None:
+    """An exchange may look at them alone; the broker takes out the header BCC."""
+    protocol, publisher = opened()
+    headers: list[dict[str, Any]] = [{"a": 1}, {"a": 2, "BCC": ["x"]}, {"a": 3}]
+    sent = [publisher.publish("", "", b"", BasicProperties(headers=each)) for each in headers]
+    protocol.channels[0].give_back("", b"", headers={"a": 2})
+    protocol.channels[0].ack(4, multiple=True)
+    assert [type(outcome(each)) for each in sent] == [type(None), UnroutableError, type(None)]
+
+
+def test_a_message_that_comes_back_is_none_that_cannot() -> None:
+    """The broker has dropped its twin that was not mandatory, and one that it had confirmed is in a queue."""
+    protocol, publisher = opened()
+    publisher.publish("", "slow", b"")
+    sent = [publisher.publish("", "q", b"twin", mandatory=is_mandatory) for is_mandatory in (False, True, True)]
+    protocol.channels[0].ack(4)
+    protocol.channels[0].give_back("q", b"twin")
+    protocol.channels[0].ack(5, multiple=True)
+    assert [type(outcome(each)) for each in sent] == [type(None), type(None), UnroutableError]
+
+
 def test_messages_that_are_alike_each_come_back() -> None:
     """As many fail as were given back."""
     protocol, publisher = opened()
@@ -232,6 +253,60 @@ def test_a_lost_connection_is_told_to_all_who_wait() -> None:
     assert ["was not sent" in error.msg for error in errors] == [False, True, True]
 
 
+def test_a_lost_connection_is_told_to_any_number_that_wait() -> None:
+    """Channels cannot be opened any more, and nobody tries for each of them, one within the other."""
+    protocol, publisher = opened(most=1000)
+    sent = [publisher.publish("", "q", b"") for _ in range(5000)]
+    tried: list[None] = []
+
+    def no_more() -> Deferred[Any]:
+        tried.append(None)
+        return fail(ConnectionError("closed"))
+
+    protocol.opens = no_more
+    protocol.lose(ConnectionError("it is gone"))
+    assert [type(outcome(each)) for each in sent] == [UnconfirmedError] * 1000 + [PublishError] * 4000
+    assert tried == []
+
+
+def test_who_hears_of_a_message_may_end_the_connection() -> None:
+    """All that one confirmation was for are confirmed, and each frees one place."""
+    protocol, publisher = opened()
+    sent = [publisher.publish("", "q", bytes([n])) for n in range(5)]
+    sent[0].addCallback(lambda _: protocol.lose(ConnectionError("it is gone")))
+    protocol.channels[0].ack(5, multiple=True)
+    assert list(map(type, map(outcome, sent))) == [type(None)] * 4 + [UnconfirmedError]
+    assert publisher._free == 10
+
+
+def test_nothing_waits_for_a_connection_that_has_ended() -> None:
+    """Also if the broker had blocked it: nobody will ever unblock it."""
+    protocol, publisher = opened()
+    protocol.is_blocked = True
+    protocol.lose(ConnectionError("it is gone"))
+    error = outcome(publisher.publish("", "q", b""))
+    assert (type(error), error.msg.endswith("was not sent: the connection is closed")) == (PublishError, True)
+
+
+def test_so_many_bytes_wait() -> None:
+    """A broker that takes nothing does not fill the memory; a single message may be of any size."""
+    protocol, publisher = opened(most=1)
+    protocol.is_blocked = True
+    body = bytes(100 * 1024 * 1024)
+    sent = [publisher.publish("", "q", body) for _ in range(3)]
+    error = outcome(sent[2])
+    assert (type(error), "2 wait already, with 209717248 bytes" in error.msg) == (PublishError, True)
+    sent[0].addErrback(lambda failure: None).cancel()
+    assert outcome(publisher.publish("", "q", body)) == "waits"
+    protocol.is_blocked = False
+    protocol.on_unblocked()
+    protocol.channels[0].ack(2)
+    protocol.channels[0].ack(3)
+    assert publisher._size == 0
+    protocol.is_blocked = True
+    assert outcome(publisher.publish("", "q", bytes(300 * 1024 * 1024))) == "waits"
+
+
 def test_nothing_is_sent_while_the_broker_blocks() -> None:
     """It lacks memory or disk; what waits is sent, in order, when it has them again."""
     protocol, publisher = opened()
@@ -274,9 +349,22 @@ def test_what_has_no_place_in_amqp_fails_alone() -> None:
     """The channel is as good as before."""
     protocol, publisher = opened(most=1)
     error = outcome(publisher.publish("", "q", b"", BasicProperties(headers={"x": 1.5})))
-    assert (type(error), "cannot be sent" in error.msg) == (PublishError, True)
+    assert type(error) is PublishError
+    assert error.msg.endswith("cannot be sent: 1.5 is of the class float, which it does not know")
     publisher.publish("", "q", b"next")
     assert protocol.channels[0].bodies == [b"next"]
+
+
+def test_any_number_of_messages_may_have_no_place_in_amqp() -> None:
+    """Each is told why, and the next one is sent."""
+    protocol, publisher = opened(most=1)
+    publisher.publish("", "q", b"")
+    bad = [publisher.publish("", "q", b"", BasicProperties(headers={"x": 1.5})) for _ in range(2000)]
+    publisher.publish("", "q", b"next")
+    protocol.channels[0].ack(2)
+    assert {type(outcome(each)) for each in bad} == {PublishError}
+    assert outcome(bad[-1]) is None
+    assert protocol.channels[0].bodies == [b"", b"next"]
 
 
 def test_without_waiting_for_confirmation_what_is_wrong_is_logged(caplog: pytest.LogCaptureFixture) -> None:

@@ -30,6 +30,13 @@ pipelines:
 """
 
 
+class Unspeakable(Exception):
+    """An error whose text is long, or cannot be made."""
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
 @processor("work")
 def work(baton: Any) -> Any:
     """Do what a test asks for."""
@@ -39,6 +46,10 @@ def work(baton: Any) -> Any:
         raise TimeoutError("too late")
     if baton == "fail":
         raise KeyError("x")
+    if baton == "essay":
+        raise Unspeakable("x" * 100_000)
+    if baton == "mute":
+        raise Unspeakable
     if baton == "set":
         return {"found": {1, 2}}
     if baton == "long":
@@ -81,6 +92,17 @@ def test_what_fails_there_fails_here(baton: str, kind: type[PipedError], text: s
         calling.run(baton)
     assert text in raised.value.msg
     assert serving.message("piped.pipeline.double") is None
+
+
+def test_a_failure_that_is_hard_to_tell_is_told_all_the_same() -> None:
+    """Cut off, or by its class; the request is done, and not tried for ever."""
+    for baton in ("essay", "mute"):
+        calling, serving = pair()
+        with pytest.raises(RemoteError) as raised:
+            calling.run(baton)
+        assert raised.value.remote_type.endswith(".Unspeakable")
+        assert len(raised.value.msg) < 17_000
+        assert serving.message("piped.pipeline.double") is None
 
 
 def test_where_a_failure_has_happened_is_told_if_the_server_wants() -> None:
@@ -131,17 +153,45 @@ def test_bodies_that_are_too_long_are_refused() -> None:
         pair("max_body: 100")[0].run("long")
 
 
-@pytest.mark.parametrize("body", [b"", b"no JSON", b"[]", b"{}", b"5", b"[" * 100_000])
+NONE = [
+    b"",
+    b"no JSON",
+    b"[]",
+    b"[0]",
+    b"[7]",
+    b"{}",
+    b"5",
+    b"[" * 100_000,
+    b'{"other": 3}',
+    b'{"results": 3}',
+    b"\xff",
+]
+
+
+@pytest.mark.parametrize("body", [*NONE, b'{"failure": "x"}'])
 def test_a_reply_that_is_none_is_told(body: bytes) -> None:
     """Whoever serves the queue may be something else."""
+    with pytest.raises(PipedError, match="the reply to double is none of a remote pipeline"):
+        answered(body)
+
+
+def answered(body: bytes) -> Any:
+    """What becomes of a call that somebody else answers."""
     alone = Site(CLIENT.format(options=""))
     alone.declare("piped.pipeline.double")
     started = alone.start(1)
     properties, _ = alone.message("piped.pipeline.double")
     reply = BasicProperties(correlation_id=properties.correlation_id)
     alone.ended(alone.protocol.publish("", properties.reply_to, body, reply, mandatory=False))
-    with pytest.raises(PipedError, match="the reply to double is none of a remote pipeline"):
-        alone.ended(started)
+    return alone.ended(started)
+
+
+def test_other_programs_may_answer() -> None:
+    """Also with all results where the last one is wanted, and with a failure of a kind that nobody knows."""
+    assert answered(b'{"results": [1, 2]}') == [2]
+    assert answered(b'{"results": []}') == [[]]
+    with pytest.raises(RemoteError, match="no"):
+        answered(b'{"failure": {"message": "no", "kind": []}}')
 
 
 def test_the_name_may_lie_in_the_baton() -> None:

@@ -56,8 +56,36 @@ class Picky(RPCClientBase):
         super().process_response(channel, method, properties, body)
 
 
+class Later(RPCClientBase):
+    """A client that takes its time with replies."""
+
+    waits: tuple[Deferred[None], ...] = ()
+
+    async def process_response(self, channel: Any, method: Any, properties: Any, body: bytes) -> None:
+        self.waits += (Deferred(),)
+        await self.waits[-1]
+        super().process_response(channel, method, properties, body)
+
+
+class Old(RPCClientBase):
+    """A client as they were written for Piped 0.7: without types."""
+
+    def __init__(self, name, connection, reopen_consumer_channel_interval=1, consumer=None):  # type: ignore[no-untyped-def] # see above
+        super().__init__(name, connection, reopen_consumer_channel_interval, consumer)
+        self.written = consumer
+        self.got: list[bytes] = []
+
+    def process_response(self, channel: Any, method: Any, properties: Any, body: bytes) -> None:
+        self.got.append(body)
+
+
 class NotOne:
     pass
+
+
+class Nameless(RPCClientBase):
+    def __init__(self) -> None:
+        super().__init__("nobody")
 
 
 def site(options: str = "") -> Site:
@@ -252,6 +280,47 @@ def test_a_client_can_see_replies_itself(caplog: pytest.LogCaptureFixture) -> No
     assert (first.called, one.ended(second).body, client.seen) == (False, b"good", (b"bad", b"good"))
 
 
+def test_a_client_may_take_its_time_with_a_reply(caplog: pytest.LogCaptureFixture) -> None:
+    """It is acknowledged after that, also if it fails; that is logged."""
+    one = site("type: test_piped_amqp_rpc.Later, consumer: {no_ack: false, queue: {queue: mine}}")
+    client = one.get(CLIENT)
+    first, second = client.call("server", b""), client.call("server", b"")
+    answer(one, asked(one)[0], b"1")
+    answer(one, asked(one)[0], b"2")
+    [channel] = [each for each in one.protocol._impl._channels.values() if each.consumer_tags]
+    assert (first.called, len(channel.tags)) == (False, 2)
+    client.waits[0].callback(None)
+    client.waits[1].errback(ValueError("a bad reply"))
+    one.turn()
+    assert (one.ended(first).body, second.called, len(channel.tags)) == (b"1", False, 0)
+    assert "ValueError: a bad reply" in caplog.text
+
+
+def test_a_client_of_piped_0_7_works_as_it_was() -> None:
+    """Without types, with a connection that it has to be told of, but which may be left out of the configuration."""
+    one = site("type: test_piped_amqp_rpc.Old, consumer: {queue: {queue: mine, exclusive: true}}")
+    client = one.get(CLIENT)
+    assert (client.reply_to, client.written) == ("mine", {"queue": {"queue": "mine", "exclusive": True}})
+    one.ended(one.protocol.publish("", "mine", b"hello"))
+    one.turn()
+    assert client.got == [b"hello"]
+
+
+def test_a_request_that_was_not_sent_is_not_sent_when_its_reply_is_lost() -> None:
+    """Nobody waits for it any more."""
+    one = site()
+    one.protocol.is_blocked = True
+    call = one.get(CLIENT).call("server", b"")
+    [channel] = [each for each in one.protocol._impl._channels.values() if each.consumer_tags]
+    channel.close()
+    one.turn()
+    assert type(outcome(call)) is NoReplyError
+    one.protocol.is_blocked = False
+    one.protocol.on_unblocked()
+    one.turn(2)
+    assert one.message("server") is None
+
+
 def test_a_stop_fails_all_who_wait() -> None:
     """Nothing is left of the client: no timer, no channel."""
     one = site()
@@ -281,6 +350,11 @@ def test_a_service_that_is_started_again_calls_again() -> None:
     [
         ("type: test_piped_amqp_rpc.NotOne", "5:19", "'test_piped_amqp_rpc.NotOne' is no class of RPC clients"),
         ("type: test_piped_amqp_rpc.Nothing", "5:19", "Nothing"),
+        ("type: test_piped_amqp_rpc.Nameless", "5:19", "'test_piped_amqp_rpc.Nameless' cannot be told its name"),
+        ("type: test_piped_amqp_rpc.Old, consumer: {queue: {queu: x}}", "5:63", "did you mean 'queue'?"),
+        ("type: test_piped_amqp_rpc.Old, consumer: 5", "5:54", "must be a mapping"),
+        ("type: test_piped_amqp_rpc.Old, reopen_consumer_channel_interval: 0", "5:78", "must be a number above 0"),
+        ("type: test_piped_amqp_rpc.Old, connection: other", "5:56", "there is: main"),
         ("type: test_piped_amqp_rpc.Calculator", "5:5", "needs the option 'unit'"),
         ("unit: x", "5:13", "has no option 'unit'"),
         ("conection: x", "5:13", "did you mean 'connection'?"),

@@ -65,7 +65,16 @@ def test_what_is_no_server_is_told(text, problem):
     assert problems[0].startswith("site.yml:1:")
 
 
-@pytest.mark.parametrize("url", ["amqp://ada:sekrit@rabbit/orders", "amqps://ada:sekrit@rabbit:5671/orders"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "amqp://ada:sekrit@rabbit/orders",
+        "amqps://ada:sekrit@rabbit:5671/orders",
+        "rabbitmq://ada:sekrit@rabbit",
+        "ada:sekrit@rabbit:5672",
+        "tcp:ada:sekrit@rabbit:5672",
+    ],
+)
 def test_a_url_is_told_how_to_write_it_without_its_password(url):
     """Whoever writes a URL is told what to write in its place; what may be secret is not repeated."""
     _, problems = checked(url)
