@@ -76,13 +76,11 @@ def test_a_connection_is_a_resource_while_it_is_connected():
 def test_who_waits_for_a_lost_connection_is_told_why_in_words():
     """What the log says a pipeline waits for has the broker's reason as a person reads it."""
     made = started(CONNECTION)
-    manager = made.dependency_manager
-    manager.add_dependency(manager.as_dependency("amqp.connection.main"))
-    manager.resolve_initial_states()
     close = spec.Connection.Close(540, "NOT_IMPLEMENTED - no global qos", 0, 0)
     resource(made, "amqp.connection.main").dataReceived(frame.Method(0, close).marshal())
-    lost = [cause for _, causes in manager.waiting() for cause in causes]
-    assert lost == ["amqp.connection.main (the broker says 'NOT_IMPLEMENTED - no global qos' (540))"]
+    turn(made)
+    ((_, causes),) = made.dependency_manager.waiting()
+    assert causes == ["amqp.connection.main (the broker says 'NOT_IMPLEMENTED - no global qos' (540))"]
     stop(made)
 
 
