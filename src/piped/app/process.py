@@ -18,8 +18,8 @@ from piped.runtime.logs import told
 
 logger = logging.getLogger("piped")
 
-#: Seconds between two looks at what is being waited for.
-LOOK = 2.0
+#: Seconds between two looks at what is being waited for: ever longer, as most is ready soon.
+FIRST_LOOK, LOOK = 0.05, 2.0
 #: The same is told again after so many seconds at first, and then ever more rarely.
 FIRST_REPEAT, RAREST_REPEAT = 10.0, 300.0
 #: What services get for stopping when the deadline has already passed.
@@ -164,6 +164,7 @@ class _Reports:
     def __init__(self, environment: RuntimeEnvironment) -> None:
         self.environment, self.clock = environment, environment.reactor
         self._next_look: Any = None
+        self._wait = FIRST_LOOK
         self._told = ""
         #: When the same is told again, and how long to wait after that.
         self._due = self._pause = 0.0
@@ -187,4 +188,5 @@ class _Reports:
             logger.info("%s", report)
             self._told = report
             self._due, self._pause = now + self._pause, min(2 * self._pause, RAREST_REPEAT)
-        self._next_look = self.clock.callLater(LOOK, self._look)
+        self._next_look = self.clock.callLater(self._wait, self._look)
+        self._wait = min(2 * self._wait, LOOK)

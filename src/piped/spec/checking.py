@@ -21,6 +21,8 @@ from piped.spec.spec import Parameter, Spec
 
 #: Options whose values nobody shall read in a message.
 _SECRET: Final = re.compile(r"password|secret|token|private_key|passphrase")
+#: An address with a login in it.
+_LOGIN: Final = re.compile(r"://[^/\s]*@")
 
 
 class Checker:
@@ -114,7 +116,7 @@ class Checker:
             not_this = f"a list of {len(value)}"
         elif type(value) is str and "${" in value:  # what it stands for may be a secret
             not_this = f"what {value!r} stands for"
-        elif _SECRET.search(subject):
+        elif _SECRET.search(subject) or (type(value) is str and _LOGIN.search(value)):
             not_this = "what is written there"
         else:
             not_this = written(value)

@@ -204,6 +204,7 @@ def test_what_fits_becomes_a_value_of_its_type(shape, text, value):
             "{password: 1234}",
             "1:12: option 'password' of main must be text, not what is written there",
         ),
+        (int, "amqp://guest:hush@host", "1:1: main must be a whole number, not what is written there"),
         (int, "'${SECRET}'", "1:1: main must be a whole number, not what '${SECRET}' stands for"),
         (
             Any,
