@@ -1,1 +1,1 @@
-"""Real servers in folders of their own, on free ports of loopback: for the tests, the benchmarks and the demonstrations."""
+"""Real servers in folders of their own, on free ports of loopback: for tests, benchmarks and demonstrations."""

@@ -49,6 +49,9 @@ log.file = {folder}/log/rabbit.log
 vm_memory_high_watermark.absolute = 1GB
 disk_free_limit.absolute = 50MB
 collect_statistics_interval = 1000
+management.sample_retention_policies.global.minute = 5
+management.sample_retention_policies.basic.minute = 1
+management.sample_retention_policies.detailed.10 = 5
 """
 TLS = """\
 listeners.ssl.1 = 127.0.0.1:{port}

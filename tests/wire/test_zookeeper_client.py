@@ -38,6 +38,7 @@ class TestNodes(OnZooKeeper):
 
     async def other(self):
         """A client of kazoo alone, as another program would have it."""
+        await self.client.ensure_path("/")
         other = KazooClient(self.servers)
         await deferToThread(other.start)
         self.addCleanup(deferToThread, other.close)

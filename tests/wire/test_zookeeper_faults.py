@@ -182,6 +182,6 @@ class TestFaults(OnZooKeeper):
         leader = self.running.dependency("zookeeper.leader.office")
         held = leader.get_resource()
         await self.client.delete(held.node)
-        await until(lambda: held.is_released)
+        await until(lambda: not held.is_held)
         await until(lambda: leader.is_ready)
         assert leader.get_resource().token > held.token
