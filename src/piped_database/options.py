@@ -92,6 +92,13 @@ class EngineSettings(dict[str, Any]):
 def _problem_of(settings: Mapping[str, Any]) -> tuple[str, str] | None:
     """Why there can be no engine with these settings, and what to do about it; never with the URL, which is secret."""
     try:
+        make_url(settings["url"])
+    except ValueError:  # it has what stands there, which may be a part of the password
+        fix = "write it as kind+driver://user:password@host:port/name"
+        return "the engine cannot be made: the port in its URL is no number", fix
+    except ArgumentError:
+        pass  # told below
+    try:
         make_engine(settings)
     except NoSuchModuleError:
         url = make_url(settings["url"])
@@ -149,17 +156,7 @@ class EngineOptions:
             try:
                 listen_to_events(self.engine.make(), {name: handlers})
             except InvalidRequestError as error:
-                known = (
-                    "connect",
-                    "first_connect",
-                    "checkout",
-                    "checkin",
-                    "begin",
-                    "commit",
-                    "rollback",
-                    "handle_error",
-                )
-                hint = did_you_mean(name, known) or "see the events of engines and pools in SQLAlchemy's documentation"
+                hint = did_you_mean(name, _EVENTS) or "SQLAlchemy's documentation has the events of engines and pools"
                 raise ConfigurationError(f"an engine has no event {name!r}", hint=hint) from error
 
 
