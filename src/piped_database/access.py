@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from contextvars import ContextVar
 from typing import Any
 
@@ -231,7 +232,11 @@ class Transaction:
         Raises:
             DBAPIError: that is not possible, and nothing is lasting; or the connection was lost, then nobody knows.
         """
-        await self._turns.acquire()
+        try:
+            await self._turns.acquire()
+        except CancelledError:
+            await self.rollback()
+            raise
         self._is_over = True
         try:
             if self._has_failed:
@@ -247,7 +252,10 @@ class Transaction:
 
     async def rollback(self) -> None:
         """Take back what was done. That fails with nothing: what cannot be rolled back has been, or is cut off."""
-        await self._turns.acquire()
+        while True:
+            with suppress(CancelledError):  # else nobody would ever put the connection back
+                await self._turns.acquire()
+                break
         self._is_over = True
         try:
             await self._roll_back()

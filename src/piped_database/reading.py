@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from typing import Any, Final
 
 from sqlalchemy import Connection, CursorResult, TextClause
+from sqlalchemy.util import await_only
 
 from piped import PipedError
 
@@ -25,6 +27,8 @@ def rows_of(connection: Connection, clause: TextClause, values: Mapping[str, Any
     rows: list[Row] = []
     while found := result.fetchmany(min(_AT_A_TIME, most + 1 - len(rows))):
         rows += _as_mappings(names, found)
+        if connection.dialect.is_async:
+            await_only(asyncio.sleep(0))  # this runs in the reactor's thread, which has others to serve
         if len(rows) > most:
             hint = "add LIMIT 1, or write fetch: all" if most == 1 else "give them to a `pipeline`, or raise max_rows"
             raise PipedError(f"there are more than {most} rows", hint=hint)

@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 
 #: What is no SQL of its own: texts, quoted names and comments.
 _QUOTED: Final = re.compile(r"'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\"|--[^\n]*|/\*.*?\*/|\$(\w*)\$.*?\$\1\$", re.DOTALL)
-_NAME: Final = re.compile(r"(?<![:\w\\]):(\w+)(?!:)")
+_NAME: Final = re.compile(r"(?<![:\w\\]):(\w+)(?![:\w])")
+#: SQLAlchemy takes these for no parameters.
+_CAST: Final = re.compile(r"(?<![:\w\\]):(\w+)::")
 #: Parameters in the manners of drivers, and of Python's own formatting.
 _POSITIONAL: Final = re.compile(
     r"%s|%\(\w+\)s|(?<!\w)\$\d+|\{\w*\}"
@@ -79,6 +81,8 @@ def problem_of(sql: SQL) -> tuple[str, str] | None:
         return "a statement", "write one, such as SELECT name FROM users WHERE id = :id"
     if found := _POSITIONAL.search(without):
         return f"SQL with its parameters by name, and not {found[0].strip(' =(,<>')!r}", "write :name, and no quotes"
+    if found := _CAST.search(without):
+        return f"SQL without '::' after :{found[1]}", f"write CAST(:{found[1]} AS type)"
     if quoted := [name for name in sql.clause._bindparams if name not in sql.names]:
         fix = f"a parameter needs no quotes; a colon that is none is written \\:{quoted[0]}"
         return f"SQL whose parameters stand outside of quotes and comments, and not :{quoted[0]} in them", fix

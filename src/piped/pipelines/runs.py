@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import linecache
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -92,10 +91,20 @@ def _going(calls: tuple[Call, ...]) -> FunctionType:
     return go
 
 
+@dataclass(frozen=True)
+class _Loader:
+    """Gives the source of generated code to whoever prints a traceback, as the loader of a module does."""
+
+    source: str
+
+    def get_source(self, name: str) -> str:
+        return self.source
+
+
 @cache
 def _maker(count: int) -> Callable[..., FunctionType]:
     names = "".join(f"c{index}, " for index in range(count))
-    source = [
+    lines = [
         "def make(calls, PLAIN, Halt):\n",
         f"    {names and names + '= calls'}\n",
         "    def go(baton):\n",
@@ -108,11 +117,10 @@ def _maker(count: int) -> Callable[..., FunctionType]:
         "        return baton\n",
         "    return go\n",
     ]
-    # Below this folder, so that the frame is told for what it is; `linecache` shows its lines in tracebacks.
-    filename = str(Path(__file__).with_name(f"<run of {count}>"))
-    linecache.cache[filename] = (sum(map(len, source)), None, source, filename)
-    namespace: dict[str, Any] = {}
-    exec(compile("".join(source), filename, "exec"), namespace)
+    # Below this folder, so that the frame is told for what it is; tracebacks ask the loader for its lines.
+    source, filename = "".join(lines), str(Path(__file__).with_name(f"<run of {count}>"))
+    namespace: dict[str, Any] = {"__name__": filename, "__loader__": _Loader(source)}
+    exec(compile(source, filename, "exec"), namespace)
     made: Callable[..., FunctionType] = namespace["make"]
     return made
 

@@ -199,9 +199,10 @@ def _is_of_kind(shape: Any, node: Node) -> bool:
     shape = parted(shape)[0]
     if is_union(shape):
         return any(_is_of_kind(member, node) for member in get_args(shape))
-    if (told := written_shape(shape)) is not None:
-        return isinstance(node.value, dict) if isinstance(told, dict) else _is_of_kind(told, node)
     if type(node.value) is dict:
+        told = written_shape(shape)
+        if told is not None:
+            return isinstance(told, dict) or _is_of_kind(told, node)
         return is_mapping(shape) or (_is_located(shape) and issubclass(shape, ResourcePath))
     if type(node.value) is list:
         return is_list(shape)

@@ -23,6 +23,8 @@ from piped_database.statements import SQL, Binder, Parameters, problem_of
         "SELECT 1 WHERE name = '{name}' AND id = {id}",
         "SELECT ':name'",
         "SELECT 1 -- :name",
+        "SELECT :n::int",
+        "SELECT :name::int",
         "  -- nothing",
         "",
     ],
