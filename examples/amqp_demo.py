@@ -12,6 +12,7 @@ import tempfile
 import threading
 import time
 import urllib.request
+from collections import deque
 from pathlib import Path
 from typing import Self
 
@@ -25,7 +26,7 @@ TOLD = (
     (re.compile(r"failed with a message: (\w+: .*?) \(.*it is tried again in (.*)$"), r"failed: \1. Again in \2"),
     (re.compile(r"failed with a message: (\w+: .*?) \(.*it goes to the dead letters"), r"failed for the last time: \1"),
     (re.compile(r"(put aside after .*)$"), r"\1"),
-    (re.compile(r"(SIG\w+: stopping), what is running"), r"\1 when its jobs are done"),
+    (re.compile(r"SIG\w+: stopping, what is running"), "stops when its jobs are done"),
 )
 
 
@@ -45,16 +46,21 @@ class Worker:
         )
         #: What was told of it.
         self.said: list[str] = []
+        #: The end of its log, for when it ends by itself.
+        self.log: deque[str] = deque(maxlen=20)
         self._telling = threading.Thread(target=self._tell, daemon=True)
         self._telling.start()
 
     def _tell(self) -> None:
         assert self.process.stderr is not None
         for line in self.process.stderr:
+            self.log.append(line)
             for pattern, words in TOLD:
                 if found := pattern.search(line.rstrip()):
                     self.said.append(found.expand(words))
                     print(f"  worker {self.name} {self.said[-1]}", flush=True)
+        if code := self.process.wait():
+            print(f"  worker {self.name} has ended, with the exit code {code}", flush=True)
 
     def post(self, job: object) -> None:
         """Give it a job for the queue, as any program would over HTTP."""
@@ -76,16 +82,19 @@ def until(workers: tuple[Worker, ...], text: str, count: int = 1) -> None:
     """Wait until workers have said something so often, all together."""
     deadline = time.monotonic() + 60
     while sum(text in line for worker in workers for line in worker.said) < count:
-        if time.monotonic() > deadline:
-            raise SystemExit(f"it did not come to {text!r}")
+        ended = [worker for worker in workers if worker.process.poll() is not None]
+        if ended or time.monotonic() > deadline:
+            log = "".join(line for worker in ended or workers for line in worker.log)
+            raise SystemExit(f"{log}It did not come to {text!r}: the end of the log is above.")
         time.sleep(0.05)
 
 
 def main() -> None:
     if not is_installed():
         raise SystemExit("This needs RabbitMQ: apt install rabbitmq-server")
-    # A SIGTERM ends it as ctrl-C does.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # A SIGTERM, and a terminal that is closed, end it as ctrl-C does.
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.default_int_handler)
     with tempfile.TemporaryDirectory(prefix="demo-amqp-") as folder:
         print("Starting a RabbitMQ of its own, which takes about 7 s ...", flush=True)
         try:

@@ -5,7 +5,8 @@
 
 A publisher (plain pika) publishes 400 numbered messages in a second to two durable queues, one classic and one quorum
 queue, and writes down which of them the broker has confirmed. `piped run` consumes them, through a proxy, and its
-pipeline writes each number to a file. Between them something fails. Lost is what was confirmed, and is not in the file.
+pipeline writes each number to a file: half way through, so that at any time dozens of deliveries are in progress, some
+before that and some after it. Then something fails. Lost is what was confirmed, and is not in the file.
 """
 
 from __future__ import annotations
@@ -23,8 +24,8 @@ from bench.faults.scene import Scene
 from bench.faults.tally import Tally
 from servers.rabbitmq import RabbitMQ
 
-HEAD = ("fault", "rounds", "confirmed", "processed", "again", "unmarked", "lost", "median s", "worst s", "left over")
-ROW = "{:18} {:>6} {:>9} {:>9} {:>7} {:>8} {:>6} {:>9} {:>8}  {}"
+HEAD = ("fault", "rounds", "running", "confirmed", "processed", "again", "unmarked", "lost", "median s", "worst s")
+ROW = "{:18} {:>6} {:>7} {:>9} {:>9} {:>7} {:>8} {:>6} {:>9} {:>8}  {}"
 
 
 def main() -> None:
@@ -36,7 +37,7 @@ def main() -> None:
         parser.error(f"unknown: {', '.join(sorted(unknown))}")
     # A SIGTERM ends it as ctrl-C does, with all that it has started.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    rows, lost = [ROW.format(*HEAD)], 0
+    rows, lost = [ROW.format(*HEAD, "left over")], 0
     try:
         with tempfile.TemporaryDirectory(prefix="faults-") as folder:
             print("Starting RabbitMQ, which takes about 7 s ...", file=sys.stderr, flush=True)
@@ -54,22 +55,24 @@ def main() -> None:
 def play(broker: RabbitMQ, kind: str, rounds: int, folder: Path) -> tuple[Tally, str]:
     """All rounds of one kind, one after another on the same queues."""
     folder.mkdir()
-    pauses = []
+    pauses, running = [], []
     with Scene(broker, folder, forwards=kind == "memory alarm") as scene:
         scene.begin()
         for number in range(1, rounds + 1):
+            running.append(scene.be_busy())
             pauses.append(KINDS[kind](scene))
-            print(f"{kind}: round {number} of {rounds}, {pauses[-1]:.2f} s", file=sys.stderr, flush=True)
+            told = f"{running[-1]} in progress, {pauses[-1]:.2f} s"
+            print(f"{kind}: round {number} of {rounds}, {told}", file=sys.stderr, flush=True)
             time.sleep(0.5)
         scene.drain()
         left, tally = scene.left_over(), scene.tally()
         if scene.forwards:
             scene.note("{} not published again", len(scene.confirmed - scene.forwarded()))
-        print(f"{kind}: files, delayed calls, tasks of the process: {scene.census()}", file=sys.stderr, flush=True)
+        print(f"{kind}: batons, files, delayed calls, tasks: {scene.census()}", file=sys.stderr, flush=True)
     notes = [text.format(measured) for text, measured in scene.notes.items()]
     times = (f"{median(pauses):.2f}", f"{max(pauses):.2f}")
     counts = (tally.confirmed, tally.processed, tally.duplicated, tally.unmarked, len(tally.lost))
-    return tally, ROW.format(kind, rounds, *counts, *times, "; ".join([left or "nothing", *notes]))
+    return tally, ROW.format(kind, rounds, min(running), *counts, *times, "; ".join([left or "nothing", *notes]))
 
 
 if __name__ == "__main__":

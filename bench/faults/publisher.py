@@ -31,6 +31,8 @@ class Publisher:
         self.record = os.open(options.record, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
         self.channel: Any = None
         self.tag = 0
+        #: The moment until which everything was published that was due.
+        self.until = time.monotonic()
         #: Numbers by their delivery tags.
         self.waiting: dict[int, int] = {}
         #: Numbers that no queue has got; the broker confirms them all the same.
@@ -81,6 +83,8 @@ class Publisher:
             os.write(self.record, taken.encode())
 
     def _turn(self, connection: Any) -> None:
+        due = int(self.options.rate * (time.monotonic() - self.until))
+        self.until += due / self.options.rate
         if os.getppid() != self.starter and self.ending_at is None:
             self._end()  # whoever has started it is gone, and nobody else would end it
         if self.ending_at is not None:
@@ -92,9 +96,8 @@ class Publisher:
                     connection.ioloop.stop()
                 return
         elif self.channel is not None and self.channel.is_open:
-            for _ in range(max(1, int(self.options.rate * INTERVAL))):
-                if len(self.waiting) < ON_THE_WAY:
-                    self._publish()
+            for _ in range(min(due, ON_THE_WAY - len(self.waiting))):
+                self._publish()
         connection.ioloop.call_later(INTERVAL, lambda: self._turn(connection))
 
     def _publish(self) -> None:

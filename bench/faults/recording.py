@@ -20,7 +20,7 @@ class LampOptions:
 
     Args:
         file: the file.
-        census: where to write, again and again, what the process has: files, delayed calls and tasks.
+        census: where to write, again and again, what the process has: batons, files, delayed calls and tasks.
     """
 
     file: str = ""
@@ -75,9 +75,10 @@ class Lamp(PipedService):
         if os.getppid() != self.starter:
             self.environment.ask_for_stop()
             return
+        running = sum(source.running for source in self.environment.sources)
         files, calls, tasks = len(os.listdir("/proc/self/fd")), self.reactor.getDelayedCalls(), asyncio.all_tasks()
         new = Path(self.options.census + ".new")
-        new.write_text(f"{files} {len(calls)} {len(tasks)}")
+        new.write_text(f"{running} {files} {len(calls)} {len(tasks)}")
         new.rename(self.options.census)
 
 

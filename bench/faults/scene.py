@@ -18,6 +18,8 @@ from servers.proxy import Proxy
 from servers.rabbitmq import RabbitMQ
 
 ROOT = Path(__file__).parents[2]
+#: Before a fault at least so many deliveries are in progress, some of them recorded and not acknowledged yet.
+BUSY = 36
 #: A broker of this age loses a quorum queue that it was told of less than a second before it is killed.
 SETTLING = 3.0
 CONFIGURATION = """\
@@ -27,18 +29,22 @@ amqp:
   connections:
     main:
       servers: {endpoint}
-      parameters: {{virtual_host: {vhost}, heartbeat: 4}}
+      parameters: {{virtual_host: {vhost}, heartbeat: 2}}
       basic_consumers:
-        classic: {{processor: take, queue: {{queue: classic, durable: true}}, qos: {{prefetch_count: 50}}}}
+        classic:
+          processor: take
+          queue: {{queue: classic, durable: true}}
+          {acknowledging}
         quorum:
           processor: take
           queue: {{queue: quorum, durable: true, arguments: {{x-queue-type: quorum}}}}
-          qos: {{prefetch_count: 50}}
+          {acknowledging}
 pipelines:
   take:
     - receive-number
-    - wait: {{delay: 0.01}}
+    - wait: {{delay: 0.1}}
 {forward}    - record-number: {{file: {folder}/processed}}
+    - wait: {{delay: 0.1}}
 """
 FORWARD = '    - publish-amqp-message: {exchange: "", routing_key: out, body_path: body}\n'
 QUEUES = {"classic": {}, "quorum": {"x-queue-type": "quorum"}}
@@ -51,9 +57,18 @@ class Scene:
         folder: an empty one of its own.
         rate: messages published in a second.
         forwards: the pipeline also publishes each message to the queue `out`.
+        acknowledging: the options of the consumers that say when a message is acknowledged.
     """
 
-    def __init__(self, broker: RabbitMQ, folder: Path, *, rate: float = 400, forwards: bool = False) -> None:
+    def __init__(
+        self,
+        broker: RabbitMQ,
+        folder: Path,
+        *,
+        rate: float = 400,
+        forwards: bool = False,
+        acknowledging: str = "qos: {prefetch_count: 100}",
+    ) -> None:
         self.broker, self.folder, self.rate, self.forwards = broker, folder, rate, forwards
         self.vhost = broker.vhost()
         self.proxy = Proxy(broker.port)
@@ -67,6 +82,7 @@ class Scene:
             endpoint=self.proxy.endpoint,
             vhost=self.vhost,
             forward=FORWARD if forwards else "",
+            acknowledging=acknowledging,
         )
         (folder / "site.yaml").write_text(configuration)
         self.light()
@@ -92,6 +108,7 @@ class Scene:
         (self.folder / "lamp").unlink()
 
     def start_service(self) -> None:
+        self._census.unlink(missing_ok=True)
         with (self.folder / "log").open("ab") as log:
             self._service = subprocess.Popen(
                 [sys.executable, "-m", "piped", "run", self.folder / "site.yaml"],
@@ -175,11 +192,23 @@ class Scene:
         self.goes_on(0, on_new_channels=False)
         time.sleep(max(0.0, declared + SETTLING - time.monotonic()))
 
-    def drain(self) -> None:
-        """Publish no more, and wait until everything that was confirmed is processed, or nothing comes any more."""
+    def be_busy(self) -> int:
+        """Wait until enough deliveries are in progress for a fault to hit some of them; gives how many there are."""
+        return int(self.until(lambda: (running := self.running()) >= BUSY and running, "too little is in progress"))
+
+    def running(self) -> int:
+        """How many batons the service processes, as it has counted them last; 0 before it has."""
+        return self.census()[0] if self._census.exists() else 0
+
+    def drain(self, patience: float = 20) -> None:
+        """Publish no more, and wait until everything that was confirmed is processed, or nothing comes any more.
+
+        Args:
+            patience: nothing comes any more if nothing has for so many seconds.
+        """
         self.stop_publisher()
         still_since, count = time.monotonic(), -1
-        while self.confirmed - {line.number for line in self.processed} and time.monotonic() - still_since < 20:
+        while self.confirmed - {line.number for line in self.processed} and time.monotonic() - still_since < patience:
             if len(self.processed) != count:
                 still_since, count = time.monotonic(), len(self.processed)
             time.sleep(0.2)
@@ -209,22 +238,25 @@ class Scene:
 
     def left_over(self) -> str:
         """What the service has besides one connection and its channels, once it is idle; '' for nothing."""
-        wanted = (1, len(QUEUES) + self.forwards)
+        wanted = (1, len(QUEUES) + self.forwards, 0)
 
-        def found() -> tuple[int, int]:
+        def found() -> tuple[int, int, int]:
             connections = self.connections()
-            return len(connections), sum(each["channels"] for each in connections)
+            return len(connections), sum(each["channels"] for each in connections), self.running()
 
         try:
-            self.until(lambda: found() == wanted, "connections and channels", timeout=15)
+            self.until(lambda: found() == wanted, "connections, channels and batons", timeout=15)
         except TimeoutError:
-            return "{} connections, {} channels".format(*found())
+            return "{} connections, {} channels, {} batons".format(*found())
         return ""
 
-    def census(self) -> tuple[int, int, int]:
-        """Open files, delayed calls and asyncio tasks of the service, as it has counted them last."""
-        files, calls, tasks = map(int, (self.folder / "census").read_text().split())
-        return files, calls, tasks
+    def census(self) -> tuple[int, ...]:
+        """Batons, open files, delayed calls and asyncio tasks of the service, as it has counted them last."""
+        return tuple(map(int, self._census.read_text().split()))
+
+    @property
+    def _census(self) -> Path:
+        return self.folder / "census"
 
     def __enter__(self) -> Self:
         return self

@@ -40,7 +40,8 @@ class Tally:
     """The account of one kind of fault.
 
     `processed` is how many different numbers were; `duplicated` how often one was once more, and `unmarked` how many
-    of these came without the flag `redelivered`. `lost` are those that were confirmed, and never processed.
+    of these came without the flag `redelivered`, in the order in which they came: another one that came earlier may be
+    recorded later. `lost` are those that were confirmed, and never processed.
     """
 
     confirmed: int
@@ -53,7 +54,7 @@ class Tally:
     def of(cls, confirmed: set[int], processed: list[Line]) -> Self:
         seen: set[int] = set()
         duplicated = unmarked = 0
-        for line in processed:
+        for line in sorted(processed, key=lambda line: line.came):
             if line.number in seen:
                 duplicated += 1
                 unmarked += not line.is_redelivered

@@ -1,9 +1,15 @@
 """The examples of AMQP do what they say, in as many processes as they say."""
 
 import json
+import os
+import signal
+import subprocess
+import sys
 from contextlib import ExitStack
 
+import pytest
 from commands import EXAMPLES, Running, wait_until
+from servers import rabbitmq as rabbitmq_server
 
 
 def running(name, cwd, rabbitmq=None, vhost="/", *, site=None):
@@ -62,3 +68,19 @@ def test_a_site_asks_two_servers_in_other_processes(rabbitmq, tmp_path):
         assert site.get("/factors?n=0").code == 500
         site.wait_for("0 is not between 1 and a thousand million")
         assert [process.stop() for process in (*servers, site)] == [0, 0]
+
+
+@pytest.mark.skipif(not rabbitmq_server.is_installed(), reason="RABBITMQ IS NOT INSTALLED: no demonstration of it")
+def test_the_demonstration_leaves_nothing_when_its_terminal_is_closed(tmp_path):
+    """It ends its workers and its broker, as with ctrl-C, and takes its folder away."""
+    command = [sys.executable, "-m", "examples.amqp_demo"]
+    environment = os.environ | {"TMPDIR": str(tmp_path)}
+    with subprocess.Popen(command, cwd=EXAMPLES.parent, env=environment, stdout=subprocess.PIPE, text=True) as demo:
+        try:
+            assert any("is ready, and consumes" in line for line in demo.stdout)
+        finally:
+            demo.send_signal(signal.SIGHUP)
+        told = demo.stdout.read()
+    assert demo.returncode == 0
+    assert "Everything is ended." in told
+    assert list(tmp_path.iterdir()) == []

@@ -40,3 +40,9 @@ def test_what_was_on_its_way_when_a_connection_was_lost_ends_no_pause():
     came = processed("1 q 0 9 a", "2 q 0 11 a", "3 q 0 12 b")
     assert pause_after(10, came, on_new_channels=True) == 2
     assert pause_after(10, came, on_new_channels=False) == 1
+
+
+def test_the_order_of_coming_counts_not_that_of_recording():
+    """What comes first may be recorded last, when it had to wait for a connection."""
+    assert Tally.of({1}, processed("1 q 1 12 b", "1 q 0 10 a")).unmarked == 0
+    assert Tally.of({1}, processed("1 q 0 10 a", "1 q 0 12 b")).unmarked == 1
