@@ -91,10 +91,18 @@ class Publisher:
     Args:
         max_unconfirmed: how many messages may be sent and not confirmed. Others wait, and are sent in order.
         channel: sends everything on this one instead.
+        max_waiting: how many bytes may wait to be sent; a single message may be of any size.
     """
 
-    def __init__(self, protocol: AMQProtocol, max_unconfirmed: int, channel: AMQPChannel | None = None) -> None:
-        self._protocol, self._channel = protocol, channel
+    def __init__(
+        self,
+        protocol: AMQProtocol,
+        max_unconfirmed: int,
+        channel: AMQPChannel | None = None,
+        *,
+        max_waiting: int = _MOST_WAITING,
+    ) -> None:
+        self._protocol, self._channel, self._max_waiting = protocol, channel, max_waiting
         self._free = max_unconfirmed
         self._waiting: OrderedDict[Message, None] = OrderedDict()
         #: How many bytes they take.
@@ -138,7 +146,7 @@ class Publisher:
     def _wait(self, message: Message) -> None:
         if not self._protocol.is_open:
             message.settle(PublishError(f"{message} was not sent: the connection is closed"))
-        elif self._waiting and self._size + message.size > _MOST_WAITING:
+        elif self._waiting and self._size + message.size > self._max_waiting:
             what = f"{message} was not sent: {len(self._waiting)} wait already, with {self._size} bytes"
             message.settle(PublishError(what, hint="the broker is too slow, or blocks the connection: wait for it"))
         else:
