@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-import warnings
 from typing import TYPE_CHECKING, Any, Final
 
 from piped import Mark, Problem
 from piped.config.nodes import Node
+from piped.runtime.endpoints import client_endpoint
 
 if TYPE_CHECKING:
     from piped.spec.checking import Checker
@@ -15,9 +15,6 @@ if TYPE_CHECKING:
 #: What is in this process alone, instead of a broker.
 MEMORY: Final = "memory://"
 _WRITE: Final = "write one such as tcp:localhost:5672, tls:rabbit.example.com:5671 or unix:/run/amqp"
-#: The port of an endpoint to connect to, as its second argument or by its name.
-_PORT = re.compile(r"^(?:tcp|tls|ssl):(?:\\.|[^:\\])*:(\d+)|:port=(\d+)")
-_HIGHEST: Final = 65535
 _URL = re.compile(r"amqps?://|.*@")
 _HOST_AND_PORT = re.compile(r"[\w.-]+:\d+")
 
@@ -55,7 +52,7 @@ class Server(str):
             from piped_amqp.memory import endpoint  # late, as hardly anybody needs it
 
             return endpoint(reactor, self.removeprefix(MEMORY))
-        return _endpoint(reactor, self)
+        return client_endpoint(reactor, self)
 
 
 class Servers(tuple[Server, ...]):
@@ -86,31 +83,7 @@ def _wrong_with(written: str) -> tuple[str, str]:
     if _HOST_AND_PORT.fullmatch(written) and written.partition(":")[0] not in ("tcp", "tls", "ssl", "unix"):
         return f"{written!r} is no endpoint to connect to", f"did you mean 'tcp:{written}'?"
     try:
-        _endpoint(None, written)
+        client_endpoint(None, written)
     except ValueError as error:
         return str(error), _WRITE
     return "", ""
-
-
-def _endpoint(reactor: Any, written: str) -> Any:
-    # Imported late, as it brings OpenSSL along, for which a check of what connects to nothing would wait.
-    from twisted.internet.endpoints import clientFromString
-
-    port = _PORT.search(written)
-    if port and int(port[1] or port[2]) > _HIGHEST:
-        raise ValueError(f"{written!r} is no endpoint to connect to: the highest port is {_HIGHEST}")
-    try:
-        with warnings.catch_warnings():  # while it is only checked, there is no resolver of names
-            warnings.simplefilter("ignore", DeprecationWarning)
-            return clientFromString(reactor, str(written))  # which it has to be, and no subclass
-    except Exception as error:  # each kind of endpoint is a plug-in, and raises what it likes
-        raise ValueError(f"{written!r} is no endpoint to connect to: {_reason(error)}") from error
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, TypeError):
-        return "it has not the parts that such an endpoint needs"
-    cause = getattr(error, "originalException", error)
-    if isinstance(cause, OSError) and cause.strerror:
-        return f"cannot read {cause.filename}: {cause.strerror.lower()}"
-    return str(error) or type(error).__name__

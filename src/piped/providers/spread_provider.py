@@ -11,13 +11,13 @@ from twisted.python.failure import Failure
 
 from piped import ConfigurationError, Problem, RuntimeEnvironment, Source, provider
 from piped.resources.dependency import InstanceDependency
-from piped.runtime.endpoints import endpoint
+from piped.runtime.endpoints import client_endpoint, endpoint
 from piped.runtime.listeners import Listener
 from piped.runtime.places import Listen
 from piped.spread.calls import Calls
 from piped.spread.client import PBClient
 from piped.spread.client import PipedPBClientFactory as PipedPBClientFactory  # its documented address
-from piped.spread.options import ClientOptions, Endpoint, ServerOptions, client_endpoint
+from piped.spread.options import ClientOptions, Endpoint, ServerOptions
 from piped.spread.serving import ServerFactory
 
 _SERVER = "pb.server."

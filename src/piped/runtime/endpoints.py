@@ -1,8 +1,9 @@
-"""Where a server listens: ports, old forms and Twisted's endpoint strings as endpoints."""
+"""Where a server listens and a client connects: ports, old forms and Twisted's endpoint strings as endpoints."""
 
 from __future__ import annotations
 
 import re
+import warnings
 from typing import Any
 
 from twisted.python.filepath import FilePath
@@ -13,6 +14,8 @@ _HAS_BACKLOG = re.compile(r"(tcp4?|tcp6|ssl|unix):.")
 _MOST = 65535
 #: The port of the endpoints that have one, as the first argument or by its name.
 _PORT = re.compile(r"^(?:tcp4?|tcp6|ssl):(?:.*:)?(?:port=)?(\d+)(?::|$)|:port=(\d+)")
+#: The port of an endpoint to connect to, as its second argument or by its name.
+_PORT_OF_PEER = re.compile(r"^(?:tcp|tls|ssl):(?:\\.|[^:\\])*:(\d+)|:port=(\d+)")
 #: The file of the key, which a colon ends.
 _KEY = re.compile(r"^ssl:.*:privateKey=([^:]+)")
 _ENCRYPTED = re.compile(rb"^(-----BEGIN ENCRYPTED|Proc-Type: 4,ENCRYPTED)", re.MULTILINE)
@@ -46,6 +49,35 @@ def endpoint(reactor: Any, written: str | int, interface: str = "127.0.0.1") -> 
         raise ValueError(f"{str(written).strip()!r} is no endpoint: {reason}") from error
     except Exception as error:  # each kind of endpoint is a plug-in, and raises what it likes
         raise ValueError(f"{str(written).strip()!r} is no endpoint: {_reason(error)}") from error
+
+
+def client_endpoint(reactor: Any, written: str) -> Any:
+    """The IStreamClientEndpoint of an endpoint string such as "tcp:localhost:8789" or "tls:example.com:8789".
+
+    Raises:
+        ValueError: nothing can connect there; the text says why.
+    """
+    # Imported late, as above.
+    from twisted.internet.endpoints import clientFromString
+
+    port = _PORT_OF_PEER.search(written)
+    if port and int(port[1] or port[2]) > _MOST:
+        raise ValueError(f"{written!r} is no endpoint to connect to: the highest port is {_MOST}")
+    try:
+        with warnings.catch_warnings():  # while it is only checked, there is no resolver of names
+            warnings.simplefilter("ignore", DeprecationWarning)
+            return clientFromString(reactor, str(written))  # which it has to be, and no subclass
+    except Exception as error:  # each kind of endpoint is a plug-in, and raises what it likes
+        raise ValueError(f"{written!r} is no endpoint to connect to: {_reason_of_client(error)}") from error
+
+
+def _reason_of_client(error: Exception) -> str:
+    if isinstance(error, TypeError):
+        return "it has not the parts that such an endpoint needs"
+    cause = getattr(error, "originalException", error)
+    if isinstance(cause, OSError) and cause.strerror:
+        return f"cannot read {cause.filename}: {cause.strerror.lower()}"
+    return str(error) or type(error).__name__
 
 
 def _refuse_encrypted(text: str) -> None:

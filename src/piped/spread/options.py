@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import re
-import warnings
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from piped import Bytes, ConfigurationError, Count, DottedName, Mark, Problem, ProcessorPath, Seconds
 from piped.config.nodes import Node
+from piped.runtime.endpoints import client_endpoint
 from piped.runtime.places import Places
 from piped.spread.broker import Limits
 from piped.spread.calls import NO_ANSWER, Answering
 from piped.spread.login import UNDERSTOOD
-
-#: The port of an endpoint to connect to, as its second argument or by its name.
-_PORT = re.compile(r"^(?:tcp|tls|ssl):(?:\\.|[^:\\])*:(\d+)|:port=(\d+)")
-_HIGHEST = 65535
 
 if TYPE_CHECKING:
     from piped.spec.checking import Checker
@@ -45,35 +40,6 @@ class Endpoint(str):
             checker.problems.append(Problem(str(error), node.where, fix))
             return None
         return cls(written, node.where)
-
-
-def client_endpoint(reactor: Any, written: str) -> Any:
-    """The IStreamClientEndpoint of what is written.
-
-    Raises:
-        ValueError: there can be none; the text says why.
-    """
-    # Imported late, as it brings OpenSSL along, for which a check of what connects to nothing would wait.
-    from twisted.internet.endpoints import clientFromString
-
-    port = _PORT.search(written)
-    if port and int(port[1] or port[2]) > _HIGHEST:
-        raise ValueError(f"{written!r} is no endpoint to connect to: the highest port is {_HIGHEST}")
-    try:
-        with warnings.catch_warnings():  # while it is only checked, there is no resolver of names
-            warnings.simplefilter("ignore", DeprecationWarning)
-            return clientFromString(reactor, str(written))  # which it has to be, and no subclass
-    except Exception as error:  # each kind of endpoint is a plug-in, and raises what it likes
-        raise ValueError(f"{written!r} is no endpoint to connect to: {_reason(error)}") from error
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, TypeError):
-        return "it has not the parts that such an endpoint needs"
-    cause = getattr(error, "originalException", error)
-    if isinstance(cause, OSError) and cause.strerror:
-        return f"cannot read {cause.filename}: {cause.strerror.lower()}"
-    return str(error) or type(error).__name__
 
 
 @dataclass(frozen=True)
