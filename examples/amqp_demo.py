@@ -16,7 +16,8 @@ from collections import deque
 from pathlib import Path
 from typing import Self
 
-from servers.rabbitmq import RabbitMQ, free_ports, is_installed
+from servers.ports import free_ports
+from servers.rabbitmq import RabbitMQ, is_installed
 
 EXAMPLE = Path(__file__).with_name("amqp_work_queue.yaml")
 #: What the workers say that a reader of the demonstration wants to know, and how it is told.

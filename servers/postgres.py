@@ -12,28 +12,20 @@ import argparse
 import contextlib
 import itertools
 import os
-import random
 import secrets
 import shutil
 import signal
-import socket
 import subprocess
 import time
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
+
+from servers.grouped import Grouped, run_until_interrupted
+from servers.ports import free_ports
 
 PROGRAMS = Path("/usr/lib/postgresql")
 #: It is processes that are killed here, and not the machine: what it has handed to the system is safe.
 OPTIONS = ("listen_addresses=127.0.0.1", "shared_buffers=32MB", "fsync=off", "max_connections=50")
-#: Ends the server when nobody holds its stdin any more.
-LEADER = """
-exec 3<&0
-"$@" </dev/null &
-server=$!
-{ read -r _; kill -KILL 0; } <&3 &
-wait "$server"
-kill -KILL 0
-"""
 
 
 def is_installed() -> bool:
@@ -59,14 +51,14 @@ class Postgres:
 
     def __init__(self, folder: Path, port: int | None = None) -> None:
         self.folder = folder.absolute()
-        self.port = free_port() if port is None else port
-        self._process: subprocess.Popen[bytes] | None = None
+        self.port = free_ports(1)[0] if port is None else port
+        self._group = Grouped("PostgreSQL", self.folder / "postgres.log")
         self._frozen: list[int] = []
         self._numbers = itertools.count(1)
 
     @property
     def is_running(self) -> bool:
-        return self._process is not None and self._process.poll() is None
+        return self._group.is_running
 
     def url(self, database: str, driver: str = "psycopg") -> str:
         """Where a database is, in the words of SQLAlchemy."""
@@ -80,37 +72,27 @@ class Postgres:
         """
         self._prepare()
         options = [word for option in OPTIONS for word in ("-c", option)]
-        command = ["-D", self._data, "-p", str(self.port), "-k", self.folder, *options]
+        command = ["-D", str(self._data), "-p", str(self.port), "-k", str(self.folder), *options]
         deadline = time.monotonic() + timeout
         while not self._begin(command, deadline):
             # Killed, it leaves a lock that names its process; that may be there for a while yet.
             if time.monotonic() > deadline:
                 self.kill()
-                raise RuntimeError(f"PostgreSQL did not start:\n{self._last_words()}")
+                raise self._group.did_not_start()
             time.sleep(0.1)
 
     def stop(self, timeout: float = 30) -> None:
         """End it in good order, which breaks the connections, or kill it after a time."""
-        if self._process is not None and self.is_running:
-            for pid in self._processes()[:1]:
-                os.kill(pid, signal.SIGINT)
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                self._process.wait(timeout)
-        self.kill()
+        self._group.end(lambda: os.kill(self._processes()[0], signal.SIGINT), timeout)
 
     def kill(self) -> None:
         """End it at once, as if the power had failed."""
-        if self._process is None:
-            return
-        for pid in self._processes():
+        # Its children are in groups of their own.
+        for pid in self._processes() if self._group.is_running else ():
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self._process.pid, signal.SIGKILL)
-        self._process.wait()
-        if self._process.stdin is not None:
-            self._process.stdin.close()
-        self._process, self._frozen = None, []
+        self._group.kill()
+        self._frozen = []
 
     def restart(self) -> None:
         """Kill it, and start it again with the same data on the same port."""
@@ -162,12 +144,9 @@ class Postgres:
     def _data(self) -> Path:
         return self.folder / "data"
 
-    def _begin(self, command: list[str | Path], deadline: float) -> bool:
+    def _begin(self, command: list[str], deadline: float) -> bool:
         """Start it once; whether it takes connections now."""
-        with (self.folder / "postgres.log").open("ab") as log:
-            start = ["sh", "-c", LEADER, "sh", *self._as_user(), self._program("postgres"), *command]
-            streams: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": log, "stderr": log}
-            self._process = subprocess.Popen(start, **streams, start_new_session=True)
+        self._group.launch(*self._as_user(), self._program("postgres"), *command)
         while time.monotonic() < deadline and self.is_running:
             if self._is_ready():
                 return True
@@ -184,7 +163,7 @@ class Postgres:
             shutil.chown(self.folder, "postgres")
         if not (self._data / "PG_VERSION").exists():
             how = ["-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-locale", "--no-sync"]
-            make = [*self._as_user(), self._program("initdb"), "-D", self._data, *how]
+            make = [*self._as_user(), self._program("initdb"), "-D", str(self._data), *how]
             subprocess.run(make, cwd=self.folder, capture_output=True, check=True)
 
     @staticmethod
@@ -194,9 +173,7 @@ class Postgres:
 
     def _processes(self) -> list[int]:
         """The server and its children, which are in groups of their own."""
-        if self._process is None:
-            raise RuntimeError("PostgreSQL does not run")
-        [pid, *_] = _children(self._process.pid) or [0]
+        [pid, *_] = _children(self._group.leader) or [0]
         return [pid, *_children(pid)] if pid else []
 
     @staticmethod
@@ -205,10 +182,6 @@ class Postgres:
         if not found:
             raise RuntimeError("PostgreSQL is not installed: apt install postgresql")
         return str(found[-1])
-
-    def _last_words(self) -> str:
-        log = self.folder / "postgres.log"
-        return log.read_text(errors="replace")[-2000:] if log.exists() else ""
 
 
 def _children(pid: int) -> list[int]:
@@ -219,34 +192,18 @@ def _children(pid: int) -> list[int]:
         return []
 
 
-def free_port() -> int:
-    """A port of loopback that nobody uses, below those that the system gives to clients."""
-    while True:
-        with socket.socket() as probe, contextlib.suppress(OSError):
-            probe.bind(("127.0.0.1", random.randrange(15_000, 32_000)))
-            port: int = probe.getsockname()[1]
-            return port
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m servers.postgres", description=(__doc__ or "").split("\n")[0])
     parser.add_argument("folder", type=Path)
     parser.add_argument("--port", type=int)
     options = parser.parse_args()
     server = Postgres(options.folder, options.port)
-    # A SIGTERM ends it as ctrl-C does.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
+
+    def start() -> str:
         server.start()
-        print(f"{server.url('postgres')}, without a password")
-        print("ctrl-C ends it; its data stay in the folder.", flush=True)
-        while server.is_running:
-            time.sleep(0.5)
-    except KeyboardInterrupt:
-        print("\nStopping PostgreSQL ...", flush=True)
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-    finally:
-        server.stop()
+        return f"{server.url('postgres')}, without a password"
+
+    run_until_interrupted(start, lambda: server.is_running, server.stop)
 
 
 if __name__ == "__main__":

@@ -16,7 +16,6 @@ import http.client
 import itertools
 import json
 import os
-import random
 import secrets
 import shutil
 import signal
@@ -27,18 +26,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
 
+from servers.grouped import Grouped, run_until_interrupted
+from servers.ports import free_ports, opens
+
 PROGRAMS = Path("/usr/lib/rabbitmq/lib")
 
-#: Keeps all in one process group, and ends that group with the broker, or when nobody holds its stdin any more.
-LEADER = """
-exec 3<&0
-epmd -address 127.0.0.1 -port "$ERL_EPMD_PORT" &
-"$0" </dev/null &
-server=$!
-{ read -r _; kill -KILL 0; } <&3 &
-wait "$server"
-kill -KILL 0
-"""
+#: The broker beside Erlang's name server, in one group.
+BOTH = 'epmd -address 127.0.0.1 -port "$ERL_EPMD_PORT" & exec "$0"'
 CONFIGURATION = """\
 listeners.tcp.1 = 127.0.0.1:{port}
 management.tcp.ip = 127.0.0.1
@@ -69,23 +63,6 @@ def is_installed() -> bool:
     return any(PROGRAMS.glob("rabbitmq_server-*")) and shutil.which("epmd") is not None
 
 
-def free_ports(count: int) -> list[int]:
-    """Ports of loopback that nobody uses, below those that the system gives to clients.
-
-    One of the system's could be taken by any client while a killed server is away; and who connects to such a port
-    again and again may get a connection with himself.
-    """
-    with contextlib.ExitStack() as held:
-        ports: list[int] = []
-        while len(ports) < count:
-            probe = held.enter_context(socket.socket())
-            port = random.randrange(15_000, 32_000)
-            with contextlib.suppress(OSError):
-                probe.bind(("127.0.0.1", port))
-                ports.append(port)
-        return ports
-
-
 class RabbitMQ:
     """One broker with its data in a folder. User and password are guest; the virtual host `/` exists.
 
@@ -108,7 +85,8 @@ class RabbitMQ:
         own, self.management, self._distribution, self._epmd, self.tls_port = free_ports(5)
         self.port = own if port is None else port
         self.tls = tls
-        self._process: subprocess.Popen[bytes] | None = None
+        logs = (self.folder / "log" / name for name in ("startup.log", "rabbit.log"))
+        self._group = Grouped("RabbitMQ", *logs)
         self._numbers = itertools.count(1)
 
     @property
@@ -118,7 +96,7 @@ class RabbitMQ:
 
     @property
     def is_running(self) -> bool:
-        return self._process is not None and self._process.poll() is None
+        return self._group.is_running
 
     def start(self, timeout: float = 120) -> None:
         """Start it, and wait until it speaks AMQP and its management answers: 7 s on an idle machine.
@@ -127,40 +105,16 @@ class RabbitMQ:
             RuntimeError: it ended, or was not ready in time; with the end of what it has said.
         """
         self._prepare()
-        with (self.folder / "log" / "startup.log").open("wb") as log:
-            self._process = subprocess.Popen(
-                ["sh", "-c", LEADER, self._program("rabbitmq-server")],
-                stdin=subprocess.PIPE,
-                stdout=log,
-                stderr=log,
-                env=self._environment(),
-                start_new_session=True,
-            )
-        deadline = time.monotonic() + timeout
-        while not (self.is_ready() and opens(self.management)):
-            if not self.is_running or time.monotonic() > deadline:
-                self.kill()
-                raise RuntimeError(f"RabbitMQ did not start:\n{self._last_words()}")
-            time.sleep(0.05)
+        self._group.launch("sh", "-c", BOTH, self._program("rabbitmq-server"), environment=self._environment())
+        self._group.wait(lambda: self.is_ready() and opens(self.management), timeout)
 
     def stop(self, timeout: float = 60) -> None:
         """End it in good order, which takes about 6 s, or kill it after a time."""
-        if self._process is not None and self.is_running:
-            os.kill(int(self._pid_file.read_text()), signal.SIGTERM)
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                self._process.wait(timeout)
-        self.kill()
+        self._group.end(lambda: os.kill(int(self._pid_file.read_text()), signal.SIGTERM), timeout)
 
     def kill(self) -> None:
         """End it at once, as if the power had failed; its ports are free when this returns."""
-        if self._process is None:
-            return
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self._process.pid, signal.SIGKILL)
-        self._process.wait()
-        if self._process.stdin is not None:
-            self._process.stdin.close()
-        self._process = None
+        self._group.kill()
         while opens(self.port) or opens(self.management):
             time.sleep(0.01)
 
@@ -171,11 +125,11 @@ class RabbitMQ:
 
     def freeze(self) -> None:
         """Hold all its processes: connections stay open, and nothing answers."""
-        self._signal(signal.SIGSTOP)
+        self._group.signal(signal.SIGSTOP)
 
     def thaw(self) -> None:
         """Let it go on after `freeze`."""
-        self._signal(signal.SIGCONT)
+        self._group.signal(signal.SIGCONT)
 
     def is_ready(self) -> bool:
         """Whether it answers to the first bytes of AMQP with a method, which it does only when it has booted."""
@@ -233,11 +187,6 @@ class RabbitMQ:
     def _pid_file(self) -> Path:
         return self.folder / "rabbitmq.pid"
 
-    def _signal(self, number: int) -> None:
-        if self._process is None:
-            raise RuntimeError("RabbitMQ does not run")
-        os.killpg(self._process.pid, number)
-
     def _program(self, name: str) -> str:
         # Not the one of the path, which changes to the user rabbitmq and to the folders of the system.
         found = sorted(PROGRAMS.glob(f"rabbitmq_server-*/sbin/{name}"))
@@ -278,16 +227,6 @@ class RabbitMQ:
             "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": ERLANG,
         }
 
-    def _last_words(self) -> str:
-        logs = [self.folder / "log" / name for name in ("startup.log", "rabbit.log")]
-        return "\n".join(log.read_text(errors="replace")[-2000:] for log in logs if log.exists())
-
-
-def opens(port: int) -> bool:
-    """Whether somebody listens on a port of loopback."""
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
-
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m servers.rabbitmq", description=(__doc__ or "").split("\n")[0])
@@ -296,20 +235,13 @@ def main() -> None:
     options = parser.parse_args()
     broker = RabbitMQ(options.folder, options.port)
     print("Starting RabbitMQ, which takes about 7 s ...", flush=True)
-    # A SIGTERM ends it as ctrl-C does.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
+
+    def start() -> str:
         broker.start()
-        print(f"AMQP: {broker.endpoint}, user guest, password guest; virtual host /")
-        print(f"Management: http://127.0.0.1:{broker.management}")
-        print("ctrl-C ends it; what is durable stays in the folder.", flush=True)
-        while broker.is_running:
-            time.sleep(0.5)
-    except KeyboardInterrupt:
-        print("\nStopping RabbitMQ, which takes about 6 s ...", flush=True)
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-    finally:
-        broker.stop()
+        told = f"AMQP: {broker.endpoint}, user guest, password guest; virtual host /"
+        return f"{told}\nManagement: http://127.0.0.1:{broker.management}"
+
+    run_until_interrupted(start, lambda: broker.is_running, broker.stop)
 
 
 if __name__ == "__main__":

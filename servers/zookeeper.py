@@ -10,28 +10,19 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import os
-import random
 import shutil
 import signal
 import socket
-import subprocess
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Self
 
+from servers.grouped import Grouped, run_until_interrupted
+from servers.ports import free_ports, opens
+
 JAR = Path("/usr/share/java/zookeeper.jar")
 JAVA = ["-Xms32m", "-Xmx192m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Djava.net.preferIPv4Stack=true"]
-#: Ends the server when nobody holds its stdin any more.
-LEADER = """
-exec 3<&0
-"$@" </dev/null &
-server=$!
-{ read -r _; kill -KILL 0; } <&3 &
-wait "$server"
-kill -KILL 0
-"""
 CONFIGURATION = """\
 tickTime=500
 dataDir={folder}/data
@@ -70,7 +61,7 @@ class Member:
     def __init__(self, folder: Path, port: int, number: int = 0, ensemble: Iterable[str] = ()) -> None:
         self.folder, self.port, self.number = folder.absolute(), port, number
         self._ensemble = tuple(ensemble)
-        self._process: subprocess.Popen[bytes] | None = None
+        self._group = Grouped("ZooKeeper", self.folder / "stdout.log", self.folder / "zookeeper.log")
 
     @property
     def address(self) -> str:
@@ -78,7 +69,7 @@ class Member:
 
     @property
     def is_running(self) -> bool:
-        return self._process is not None and self._process.poll() is None
+        return self._group.is_running
 
     @property
     def mode(self) -> str:
@@ -98,11 +89,7 @@ class Member:
             (self.folder / "data" / "myid").write_text(str(self.number))
         settings = [f"-Dlog4j.configuration=file:{self.folder}/log4j.properties", "-Dzookeeper.jmx.log4j.disable=true"]
         program = ["-cp", str(JAR), "org.apache.zookeeper.server.quorum.QuorumPeerMain", str(self.folder / "zoo.cfg")]
-        command = ["sh", "-c", LEADER, "sh", "java", *JAVA, *settings, *program]
-        with (self.folder / "stdout.log").open("ab") as log:
-            self._process = subprocess.Popen(
-                command, stdin=subprocess.PIPE, stdout=log, stderr=log, start_new_session=True
-            )
+        self._group.launch("java", *JAVA, *settings, *program)
 
     def wait(self, timeout: float = 60) -> None:
         """Wait until it serves clients.
@@ -110,12 +97,7 @@ class Member:
         Raises:
             RuntimeError: it ended, or was not ready in time; with the end of what it has said.
         """
-        deadline = time.monotonic() + timeout
-        while not self.mode:
-            if not self.is_running or time.monotonic() > deadline:
-                self.kill()
-                raise RuntimeError(f"ZooKeeper did not start:\n{self._last_words()}")
-            time.sleep(0.05)
+        self._group.wait(lambda: self.mode != "", timeout)
 
     def start(self, timeout: float = 60) -> None:
         """Start it, and wait until it serves clients: half a second on an idle machine."""
@@ -124,15 +106,8 @@ class Member:
 
     def kill(self) -> None:
         """End it at once, as if the power had failed; its port is free when this returns."""
-        if self._process is None:
-            return
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self._process.pid, signal.SIGKILL)
-        self._process.wait()
-        if self._process.stdin is not None:
-            self._process.stdin.close()
-        self._process = None
-        while _opens(self.port):
+        self._group.kill()
+        while opens(self.port):
             time.sleep(0.01)
 
     def restart(self) -> None:
@@ -142,11 +117,11 @@ class Member:
 
     def freeze(self) -> None:
         """Hold it: connections stay open, and nothing answers."""
-        self._signal(signal.SIGSTOP)
+        self._group.signal(signal.SIGSTOP)
 
     def thaw(self) -> None:
         """Let it go on after `freeze`."""
-        self._signal(signal.SIGCONT)
+        self._group.signal(signal.SIGCONT)
 
     def ask(self, word: str) -> str:
         """What it answers to a word of four letters, such as `srvr` or `cons`; '' if it does not."""
@@ -154,15 +129,6 @@ class Member:
             connection.sendall(word.encode())
             return b"".join(iter(lambda: connection.recv(65536), b"")).decode()
         return ""
-
-    def _signal(self, number: int) -> None:
-        if self._process is None:
-            raise RuntimeError("ZooKeeper does not run")
-        os.killpg(self._process.pid, number)
-
-    def _last_words(self) -> str:
-        logs = [self.folder / name for name in ("stdout.log", "zookeeper.log")]
-        return "\n".join(log.read_text(errors="replace")[-2000:] for log in logs if log.exists())
 
 
 class ZooKeeper:
@@ -182,7 +148,7 @@ class ZooKeeper:
     """
 
     def __init__(self, folder: Path, members: int = 1) -> None:
-        ports = _free_ports(members * 3)
+        ports = free_ports(members * 3)
         clients, others = ports[:members], iter(ports[members:])
         lines = [f"server.{n}=127.0.0.1:{next(others)}:{next(others)}" for n in range(1, members + 1)]
         if members == 1:
@@ -237,43 +203,18 @@ class ZooKeeper:
         raise RuntimeError("there is no such member")
 
 
-def _opens(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
-
-
-def _free_ports(count: int) -> list[int]:
-    """Ports of loopback that nobody uses, below those that the system gives to clients."""
-    with contextlib.ExitStack() as held:
-        ports: list[int] = []
-        while len(ports) < count:
-            probe = held.enter_context(socket.socket())
-            port = random.randrange(15_000, 32_000)
-            with contextlib.suppress(OSError):
-                probe.bind(("127.0.0.1", port))
-                ports.append(port)
-        return ports
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m servers.zookeeper", description=(__doc__ or "").split("\n")[0])
     parser.add_argument("folder", type=Path)
     parser.add_argument("--members", type=int, default=1)
     options = parser.parse_args()
     ensemble = ZooKeeper(options.folder, options.members)
-    # A SIGTERM ends it as ctrl-C does.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
+
+    def start() -> str:
         ensemble.start()
-        print(f"servers: {ensemble.servers}")
-        print("ctrl-C ends it; the data stay in the folder.", flush=True)
-        while any(member.is_running for member in ensemble.members):
-            time.sleep(0.5)
-    except KeyboardInterrupt:
-        print("\nStopping ZooKeeper ...", flush=True)
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-    finally:
-        ensemble.kill()
+        return f"servers: {ensemble.servers}"
+
+    run_until_interrupted(start, lambda: any(member.is_running for member in ensemble.members), ensemble.kill)
 
 
 if __name__ == "__main__":

@@ -6,8 +6,9 @@ import time
 
 import pytest
 from commands import Running, wait_until
+from servers.ports import free_ports
 from servers.proxy import Proxy
-from servers.rabbitmq import RabbitMQ, free_ports
+from servers.rabbitmq import RabbitMQ
 from web_servers import certificates
 
 

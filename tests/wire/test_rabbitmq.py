@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from commands import wait_until
 from servers import rabbitmq
-from servers.rabbitmq import free_ports, opens
+from servers.ports import free_ports, opens
 
 ROOT = Path(__file__).parents[2]
 
