@@ -188,5 +188,5 @@ class _Reports:
             logger.info("%s", report)
             self._told = report
             self._due, self._pause = now + self._pause, min(2 * self._pause, RAREST_REPEAT)
-        self._next_look = self.clock.callLater(self._wait, self._look)
+        self._next_look = self.clock.callLater(min(self._wait, self._due - now), self._look)
         self._wait = min(2 * self._wait, LOOK)
