@@ -50,10 +50,17 @@ class Leader(PipedDependencyService):
     async def run_with_dependencies(self) -> None:
         """Stand for election, and lead until the connection is lost or the service stops."""
         listener: Listener = self._listener.get_resource()
-        try:
-            self._lock = await listener.wait_for_advisory_lock(self.lock_name)
-        except LockLost:  # this is called again with the next connection
-            return
+        waits = Backoff(1, 300)
+        while self._lock is None:
+            try:
+                self._lock = await listener.wait_for_advisory_lock(self.lock_name)
+            except LockLost:  # this is called again with the next connection
+                return
+            except CancelledError:
+                raise
+            except Exception as error:  # of the server, such as one that only takes reads now
+                _log.warning("%s cannot try to lead: %s; it is tried until it works", self.name, told(error))
+                await deferLater(self.runtime_environment.reactor, waits.next())
         _log.info("%s: this process leads", self.name)
         for dependency in list(self._consumers):
             dependency.on_resource_ready(self._lock)

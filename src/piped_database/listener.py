@@ -115,12 +115,17 @@ class Listener(PipedService):
             ValueError: a channel cannot have that name.
         """
         queue = Notifications(self, frozenset(channels), most)
-        new = sorted(queue.channels - self._channels())
-        statement = "; ".join(f"LISTEN {quoted(channel)}" for channel in new)
+        # Also to what another queue is for: nobody knows whether that was done already.
+        statement = "; ".join(f"LISTEN {quoted(channel)}" for channel in sorted(queue.channels))
         self._queues.append(queue)
-        if statement:
-            with suppress(LockLost):  # then it is listened to as soon as there is a connection
-                await self._command(statement, {})
+        try:
+            if statement:
+                with suppress(LockLost):  # then it is listened to as soon as there is a connection
+                    await self._command(statement, {})
+        except BaseException:  # nobody has the queue, to take from it
+            self._queues.remove(queue)
+            self.go_on()
+            raise
         return queue
 
     async def unlisten(self, queue: Notifications) -> None:
@@ -200,10 +205,14 @@ class Listener(PipedService):
             self._wire.resume()
 
     async def _connect(self) -> Wire:
-        statements = [*self.options.checkout, *(f"LISTEN {quoted(channel)}" for channel in sorted(self._channels()))]
-        return await connect(
-            self._arguments, statements, self._threads, self._reactor, max(2, self.options.ping_timeout)
-        )
+        patience = max(2, self.options.ping_timeout)
+        while True:
+            channels = self._channels()
+            statements = [*self.options.checkout, *(f"LISTEN {quoted(channel)}" for channel in sorted(channels))]
+            wire = await connect(self._arguments, statements, self._threads, self._reactor, patience)
+            if self._channels() <= channels:
+                return wire
+            wire.close()  # somebody has begun to listen to more meanwhile
 
     async def _live(self, wire: Wire) -> BaseException:
         """Tell all that it is there, and ping until it is lost; gives why."""
@@ -215,7 +224,8 @@ class Listener(PipedService):
         for dependency in list(self._consumers):
             dependency.on_resource_ready(self)
         while (reason := await self._lost_within(self.options.ping_interval)) is None:
-            if not wire.is_paused:
+            # A ping reads what waits in the server; but a lock may be lost, and somebody else have it.
+            if not wire.is_paused or (self._locks is not None and self._locks.are_wanted):
                 try:
                     await wire.command("SELECT 1", {}, self.options.ping_timeout)
                 except CancelledError:

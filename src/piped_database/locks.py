@@ -54,6 +54,7 @@ class _Wanted:
     def __init__(self) -> None:
         self.lock: Lock | None = None
         self.holders = 0
+        self.is_tried = False
         self.waiting: list[Deferred[Lock]] = []
 
 
@@ -71,6 +72,11 @@ class Locks:
         self._is_lost = False
         self._tries: set[Deferred[None]] = set()
 
+    @property
+    def are_wanted(self) -> bool:
+        """Whether one is held or waited for."""
+        return bool(self._wanted)
+
     def wait_for(self, name: str) -> Deferred[Lock]:
         """Fires when the lock is held; fails with LockLost. Cancelled, it does not wait any more."""
         if self._is_lost:
@@ -81,7 +87,7 @@ class Locks:
             return succeed(wanted.lock)
         waiting: Deferred[Lock] = Deferred(wanted.waiting.remove)
         wanted.waiting.append(waiting)
-        if len(wanted.waiting) == 1 and not wanted.holders:
+        if not wanted.is_tried:
             self._begin(name, wanted)
         return waiting
 
@@ -94,26 +100,33 @@ class Locks:
         if wanted.holders == 0:
             lock, wanted.lock = wanted.lock, None
             del self._wanted[name]
-            await self._command(_UNLOCK, {"id": lock.id})
+            # Whoever is cancelled while this is under way has let go of it all the same.
+            unlocked: Deferred[list[Any]] = Deferred()
+            Deferred.fromCoroutine(self._unlock(lock.name)).chainDeferred(unlocked)
+            await unlocked
         return True
 
     def lose(self) -> None:
         """The connection is lost: tell all who wait. Who holds a lock hears of the connection itself."""
         self._is_lost = True
+        wanted, self._wanted = self._wanted, {}
         for trying in list(self._tries):
             trying.cancel()
-        wanted, self._wanted = self._wanted, {}
         for name, each in wanted.items():
             waiting, each.waiting = each.waiting, []
             for waiter in waiting:
                 waiter.errback(Failure(LockLost(f"the connection was lost while waiting for the lock {name!r}")))
 
     def _begin(self, name: str, wanted: _Wanted) -> None:
+        wanted.is_tried = True
         trying = Deferred.fromCoroutine(self._try(name, wanted))
         self._tries.add(trying)
 
         def ended(result: Any) -> None:
             self._tries.discard(trying)
+            wanted.is_tried = False
+            if wanted.lock is None and self._wanted.get(name) is wanted:
+                del self._wanted[name]
             if isinstance(result, Failure) and not result.check(CancelledError):
                 waiting, wanted.waiting = wanted.waiting, []
                 for waiter in waiting:
@@ -124,15 +137,24 @@ class Locks:
     async def _try(self, name: str, wanted: _Wanted) -> None:
         waits = Backoff(self._interval, self._interval)
         while wanted.waiting:
-            [[token]] = await self._command(_TRY, {"id": lock_id(name)})
+            try:
+                [[token]] = await self._command(_TRY, {"id": lock_id(name)})
+            except (CancelledError, LockLost):
+                raise
+            except Exception:
+                await self._unlock(name)  # it may be held: a statement that fails later does not let go of it
+                raise
             if token is None:
                 await deferLater(self._clock, waits.next())
                 continue
             waiting, wanted.waiting = wanted.waiting, []
             if not waiting:  # nobody wants it any more
-                await self._command(_UNLOCK, {"id": lock_id(name)})
+                await self._unlock(name)
                 continue
             wanted.lock, wanted.holders = Lock(name, lock_id(name), token), len(waiting)
             for waiter in waiting:
                 waiter.callback(wanted.lock)
             return
+
+    async def _unlock(self, name: str) -> list[Any]:
+        return list(await self._command(_UNLOCK, {"id": lock_id(name)}))

@@ -29,6 +29,26 @@ _INSTALLED_BY: Mapping[str, str] = {
     "psycopg2": "psycopg2-binary",
     "cx_Oracle": "cx_Oracle",
 }
+#: The options of create_engine that most people write; there are more. Numbers among them are looked at here, as
+#: SQLAlchemy takes whatever stands there, and fails much later.
+_NUMBERS = ("max_overflow", "pool_recycle", "pool_size", "pool_timeout", "query_cache_size")
+_OPTIONS = (
+    *_NUMBERS,
+    "connect_args",
+    "creator",
+    "echo",
+    "echo_pool",
+    "execution_options",
+    "hide_parameters",
+    "insertmanyvalues_page_size",
+    "isolation_level",
+    "json_deserializer",
+    "json_serializer",
+    "pool_pre_ping",
+    "pool_reset_on_return",
+    "pool_use_lifo",
+    "poolclass",
+)
 #: The events of SQLAlchemy that most people want; there are more.
 _EVENTS = ("begin", "checkin", "checkout", "commit", "connect", "first_connect", "handle_error", "rollback")
 
@@ -67,11 +87,12 @@ class EngineSettings(dict[str, Any]):
             return None
         for name in ["url", *(name for name in settings if name != "url")]:
             one = {"url": settings["url"], name: settings[name]}
-            if (problem := _problem_of(one)) is not None:
+            problem = _problem_of(one) if name == "url" else _problem_with(name, one)
+            if problem is not None:
                 member = node.at((name,)) or where
                 checker.problems.append(Problem(problem[0], member.where, problem[1]))
                 return None
-        if (problem := _problem_of(settings)) is not None:
+        if (problem := _problem_with(None, settings)) is not None:
             checker.problems.append(Problem(problem[0], node.named_at, problem[1]))
             return None
         return settings
@@ -113,8 +134,24 @@ def _problem_of(settings: Mapping[str, Any]) -> tuple[str, str] | None:
         return f"the driver {needed!r} is not installed", fix
     except ArgumentError as error:
         return f"the engine cannot be made: {_first_line(error)}", "write it as kind+driver://user:password@host/name"
-    except (TypeError, ValueError, ImportError) as error:
+    except Exception as error:  # each driver has its own
         return f"the engine cannot be made: {_first_line(error)}", "these are options of sqlalchemy.create_engine"
+    return None
+
+
+def _problem_with(name: str | None, settings: Mapping[str, Any]) -> tuple[str, str] | None:
+    """Why an option does not suit an engine whose URL does; None is all of them together."""
+    written = settings.get(name) if name is not None else None
+    if name in _NUMBERS and (isinstance(written, bool) or not isinstance(written, int | float)):
+        return f"{name} must be a number, not {written!r}", "it is an option of sqlalchemy.create_engine"
+    try:
+        make_engine(settings)
+    except Exception as error:  # each option has its own
+        advice = "these are options of sqlalchemy.create_engine"
+        if name is not None and name not in _OPTIONS and "Invalid argument" in str(error):
+            advice = did_you_mean(name, _OPTIONS) or advice
+        within = "" if name is None else f" with {name}"
+        return f"the engine cannot be made{within}: {_first_line(error)}", advice
     return None
 
 

@@ -14,7 +14,7 @@ from zope.interface import implementer
 
 from piped import PipedError, Seconds, TimeoutError  # noqa: A004 - Piped's own
 from piped.resources.events import Event
-from piped_database.jobs import Job, cut, interrupt
+from piped_database.jobs import Job, cut
 from piped_database.threads import Threads
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ class Wire:
         self._read()
 
     async def command(self, statement: str, values: Mapping[str, Any], patience: Seconds) -> list[Any]:
-        """The rows that a statement gives.
+        """The rows that a statement gives. Cancelled, it is done all the same, if it was begun.
 
         Raises:
             TimeoutError: there was no answer; the connection is lost then.
@@ -68,10 +68,12 @@ class Wire:
         await self._commands.acquire()
         try:
             self._stop_reading()
-            job = Job(self._reactor)
-            job.raw, job.interrupt = self._connection, lambda: interrupt(self._connection)
-            self._threads.call(lambda: _rows(self._connection, statement, values), job.ended)
             late = TimeoutError(f"it has not answered within {patience:g} s")
+            job = Job(self._reactor)
+            job.raw = self._connection
+            # Never the statement alone, as nobody would know then whether it was done.
+            job.interrupt = lambda: cut(self._connection) if job.stopped is late else None
+            self._threads.call(lambda: _rows(self._connection, statement, values), job.ended)
             try:
                 return list(await job.limit(patience, lambda: late))
             finally:

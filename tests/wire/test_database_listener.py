@@ -9,7 +9,9 @@ from tempfile import TemporaryDirectory
 import pytest
 from database_stage import OnDatabases, until
 from servers.postgres import Postgres
+from twisted.internet import reactor
 from twisted.internet.defer import CancelledError, Deferred, succeed
+from twisted.internet.task import deferLater
 from twisted.internet.threads import deferToThread
 
 from piped import processor
@@ -145,6 +147,38 @@ class Sources(Listening):
         heard = [(await queue.get()).payload.rstrip("x") for _ in range(1000)]
         assert heard == [str(number) for number in range(1, 1001)]
 
+    async def test_listening_that_is_cancelled(self):
+        """A queue that nobody was given does not hold up the others, nor does what else listens there miss anything."""
+        listener = await self.process().get("database.listener.main")
+        for _ in range(5):
+            given_up = Deferred.fromCoroutine(listener.listen(["news"], most=1))
+            queue = Deferred.fromCoroutine(listener.listen(["news", "other"]))
+            given_up.cancel()
+            with pytest.raises(CancelledError):
+                await given_up
+            queue = await queue
+            for _ in range(2):
+                await self.sql("NOTIFY news")
+                await self.sql("NOTIFY other")
+            assert [(await queue.get()).channel for _ in range(4)] == ["news", "other"] * 2
+            await queue.close()
+
+    async def test_listening_while_it_connects(self):
+        """Whoever begins to listen while the connection is made again hears what comes when it is there."""
+        running = self.process("      checkout: [SELECT pg_sleep(0.3)]")
+        dependency = running.dependency("database.listener.main")
+        listener = await running.get("database.listener.main")
+        assert await self.cut() == 1
+        await until(lambda: not dependency.is_ready)
+        queues = []
+        for number in range(40):
+            queues.append(await listener.listen([f"c{number}"]))
+            await deferLater(reactor, 0.02)
+        await until(lambda: dependency.is_ready)
+        for number, queue in enumerate(queues):
+            await self.sql(f"NOTIFY c{number}")
+            assert (await queue.get()).channel == f"c{number}"
+
 
 class Locks(Listening):
     """Advisory locks, and who leads."""
@@ -203,6 +237,34 @@ class Locks(Listening):
         await processes[number].stop()
         await until(lambda: sum(leader.is_ready for leader in leaders) == 1)
         assert not leaders[number].is_ready
+
+    async def test_a_lock_is_lost_while_notifications_wait(self):
+        """Whoever holds a lock hears that it is lost, even if nobody takes what is notified on that connection."""
+        running = self.process("  leaders: {boss: {engine: main}}")
+        listener = await running.get("database.listener.main")
+        await listener.listen(["news"], most=1)
+        leader = running.dependency("database.leader.boss")
+        await until(lambda: leader.is_ready)
+        lost = []
+        leader.on_lost += lambda *_: lost.append(True)
+        await self.sql("NOTIFY news")
+        await self.cut()
+        await until(lambda: lost)
+
+    async def test_a_leader_that_is_refused(self):
+        """When the server has an error for whoever tries to lead, it is tried again, and nothing stays locked."""
+        await self.sql("CREATE FUNCTION public.txid_current() RETURNS bigint AS 'SELECT 1/0' LANGUAGE sql")
+        await self.sql(f"ALTER DATABASE {self.database} SET search_path = public, pg_catalog")
+        running = self.process("  leaders: {boss: {engine: main}}")
+        listener = await running.get("database.listener.main")
+        leader = running.dependency("database.leader.boss")
+        with self.assertLogs("piped.database", "WARNING") as logged:
+            await until(lambda: any("cannot try to lead" in line for line in logged.output))
+        assert not leader.is_ready
+        await self.sql("DROP FUNCTION public.txid_current()")
+        await until(lambda: leader.is_ready)
+        assert await listener.release_lock("boss")
+        assert await self.sql("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'") == "0"
 
     async def test_a_leader_service(self):
         """A service hears what is notified while it leads, and goes on after what it cannot read or handle."""

@@ -180,6 +180,26 @@ seen: [fetch-rows: {engine: main, sql: "SELECT count(*) FROM things WHERE name =
         assert batches == [(0, 8), (1, 8), (2, 4)]
         assert (await running.run("seen"))["rows"] == 3
 
+    async def test_a_stream_that_is_cancelled(self):
+        """Whoever is cancelled while rows are streamed gives the connection back, and nothing is locked any more."""
+        hold, began, _ = held()
+        running = await self.made(
+            """
+stream:
+  - fetch-rows: {engine: main, sql: SELECT id FROM things, pipeline: change, batch_size: 8}
+change: [execute-sql: {engine: main, sql: DELETE FROM things}, hold]
+""",
+            hold,
+        )
+        await running.run("put", {"rows": ROWS})
+        started = running.start("stream", {})
+        await began
+        started.cancel()
+        with pytest.raises(CancelledError):
+            await started
+        assert (await running.get("database.access.main")).slots.taken == 0
+        assert len(await running.run("all")) == len(ROWS)
+
     async def test_a_slow_query_is_interrupted(self):
         """A query that takes too long is interrupted, and so is one whose step is cancelled; the next one works."""
         slow = (

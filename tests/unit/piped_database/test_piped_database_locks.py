@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import Clock
 
 from piped_database.locks import LockLost, Locks, lock_id
@@ -90,3 +90,66 @@ def test_whoever_is_cancelled_gets_nothing() -> None:
     server.is_free = True
     clock.pump([5, 5])
     assert server.tries == 1
+
+
+def test_a_try_that_fails_holds_nothing() -> None:
+    """A server that gives the lock and then fails is told that nobody has it; whoever waits hears of the failure."""
+    server, clock = Server(), Clock()
+
+    async def failing(statement: str, values: dict[str, Any]) -> list[Any]:
+        await server.command(statement, values)
+        if "try" in statement:
+            raise ValueError("cannot execute txid_current() during recovery")
+        return []
+
+    locks = Locks(failing, 4, clock)
+    assert isinstance(failure_of(locks.wait_for("a")), ValueError)
+    assert server.unlocked == [lock_id("a")]
+    assert not locks.are_wanted
+
+
+def test_whoever_is_cancelled_while_letting_go_has_let_go() -> None:
+    """The lock is unlocked all the same when its holder is stopped while the server is slow."""
+    server, turn = Server(), Deferred[None]()
+
+    async def slow(statement: str, values: dict[str, Any]) -> list[Any]:
+        if "try" not in statement:
+            await turn
+        return await server.command(statement, values)
+
+    locks = Locks(slow, 4, Clock())
+    locks.wait_for("a")
+    releasing = Deferred.fromCoroutine(locks.release("a"))
+    releasing.cancel()
+    assert isinstance(failure_of(releasing), CancelledError)
+    turn.callback(None)
+    assert server.unlocked == [lock_id("a")]
+
+
+def test_one_try_at_a_time() -> None:
+    """However many wait and are cancelled, the server is asked once each interval; and nothing of them is kept."""
+    server, clock = Server(), Clock()
+    locks = Locks(server.command, 4, clock)
+    server.is_free = False
+    for _ in range(5):
+        waiting = locks.wait_for("a")
+        waiting.cancel()
+        failure_of(waiting)
+    assert server.tries == 1
+    clock.advance(5)
+    assert not locks.are_wanted
+
+
+def test_a_connection_that_is_lost_in_the_middle_of_a_try() -> None:
+    """Whoever waits hears that it was lost, and nothing else fails."""
+
+    async def losing(statement: str, values: dict[str, Any]) -> list[Any]:
+        await turn
+        locks.lose()
+        raise LockLost("the connection was lost")
+
+    turn: Deferred[None] = Deferred()
+    locks = Locks(losing, 4, Clock())
+    waiting = locks.wait_for("a")
+    turn.callback(None)
+    assert isinstance(failure_of(waiting), LockLost)

@@ -45,7 +45,11 @@ def refused(configuration: str) -> str:
         ("{url: 'foo://ada:secret@host/x'}", "knows no databases of the kind 'foo'"),
         ("{url: 'mysql://ada:secret@host/x'}", "the driver 'MySQLdb' is not installed – pip install 'mysqlclient'"),
         ("{url: 'ada secret'}", "Could not parse SQLAlchemy URL"),
-        ("{url: 'sqlite://', pool_sice: 3}", "1:64: the engine cannot be made: Invalid argument(s) 'pool_sice'"),
+        ("{url: 'sqlite://', pool_sice: 3}", "1:64: the engine cannot be made with pool_sice: Invalid argument(s)"),
+        ("{url: 'sqlite://', pol_size: 3}", "did you mean 'pool_size'?"),
+        ("{url: 'sqlite://', echo: 'yes'}", "1:59: the engine cannot be made with echo: 'yes'"),
+        ("{url: 'sqlite:///a.db', max_overflow: ten}", "max_overflow must be a number, not 'ten'"),
+        ("{url: 'sqlite://', plugins: [missing]}", "cannot be made with plugins: "),
         ("{url: 'sqlite://', poolclass: sqlalchemy.pool.None}", "cannot find 'sqlalchemy.pool.None'"),
     ],
 )
