@@ -94,20 +94,24 @@ class Proxy:
             gate.set()
         server = await asyncio.start_server(self._connected, sock=self._listening)
         await self._closing.wait()
+        # Nobody is taken any more; who was taken just now comes to be a connection before the server is closed.
+        self._loop.remove_reader(self._listening)
+        while others := asyncio.all_tasks() - {asyncio.current_task()}:
+            self._reset()
+            await asyncio.wait(others)
         server.close()
-        self._reset()
-        await asyncio.gather(*self._connections, return_exceptions=True)
 
     def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         connection = self._loop.create_task(self._join(reader, writer))
         self._connections.add(connection)
         connection.add_done_callback(self._connections.discard)
+        # One that is cut before it has begun does nothing itself.
+        connection.add_done_callback(lambda _: abort(writer))
 
     async def _join(self, from_client: asyncio.StreamReader, to_client: asyncio.StreamWriter) -> None:
-        ends = [to_client]
+        to_server: asyncio.StreamWriter | None = None
         try:
             from_server, to_server = await asyncio.open_connection("127.0.0.1", self.target)
-            ends.append(to_server)
             # A direction that ends well may be only half of a connection; one that fails is the end of both.
             async with asyncio.TaskGroup() as both:
                 both.create_task(self._pass_on(from_client, to_server, self._gates[TO_SERVER]))
@@ -115,8 +119,8 @@ class Proxy:
         except* OSError:
             pass
         finally:
-            for end in ends:
-                abort(end)
+            if to_server is not None:
+                abort(to_server)
 
     async def _pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, gate: asyncio.Event) -> None:
         while piece := await reader.read(PIECE):

@@ -77,7 +77,8 @@ class EncodedACL:
 
     def __post_init__(self) -> None:
         if not 0 < self._number <= Permissions.ALL:
-            raise ConfigurationError("perms must allow something", hint="write perms: [read, write], or perms: all")
+            what = f"perms are a number from 1 to {Permissions.ALL}, which is all, or at least one name"
+            raise ConfigurationError(what, hint="write perms: [read, write], or perms: all")
 
     @property
     def _number(self) -> int:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from kazoo.exceptions import NoNodeError
+from kazoo.protocol.states import EventType
 from twisted.internet.defer import Deferred
 
 from piped_zookeeper.client import Client
@@ -78,7 +79,7 @@ class Candidacy:
             node = await self._own() or await self._queue_up()
             if await self._is_first(node):
                 over: Deferred[Any] = Deferred()
-                stat = await client.exists(node, watch=_fires(over))
+                stat = await client.exists(node, watch=self._deletion(node, over))
                 if stat is not None:
                     return Held(self._path, node, stat.czxid, client, over)
 
@@ -124,6 +125,19 @@ class Candidacy:
             before = below(self._path, queue[place - 1])
             if await self._client.exists(before, watch=_fires(gone)) is not None:
                 await gone
+
+    def _deletion(self, node: str, over: Deferred[Any]) -> Any:
+        """A watch that fires a Deferred when a node is deleted, and looks again when somebody has only written it."""
+        fire = _fires(over)
+
+        def changed(event: Any) -> None:
+            if event.type != EventType.CHANGED or over.called:
+                fire(event)
+                return
+            looked = self._client.exists(node, watch=changed)
+            looked.addCallbacks(lambda stat: None if stat is not None else fire(event), fire)
+
+        return changed
 
     async def _delete(self, node: str) -> None:
         try:

@@ -16,10 +16,6 @@ from piped_zookeeper.link import Link
 from piped_zookeeper.paths import below, node_path, parent_of
 from piped_zookeeper.reads import Reads
 
-#: What servers take (`jute.maxbuffer`), with some room for the rest of a message. A server that gets more closes the
-#: connection, which would be lost for everybody.
-MOST_DATA = 1_000_000
-
 Watch = Callable[[Any], Any]
 
 
@@ -138,8 +134,15 @@ class Client:
         return Deferred.fromCoroutine(self._ensure_path(node_path(path)))
 
     def delete_recursive(self, path: str) -> Deferred[None]:
-        """Delete a node and all that is below it; what is gone already is no failure."""
-        return Deferred.fromCoroutine(self._delete_recursive(node_path(path)))
+        """Delete a node and all that is below it; what is gone already is no failure.
+
+        Raises:
+            PipedError: it is the root, which is refused: a path that came out empty would delete everything.
+        """
+        path = node_path(path)
+        if path == "/":
+            raise PipedError("/ is not deleted with all that is below it", hint="name each node that is to be deleted")
+        return Deferred.fromCoroutine(self._delete_recursive(path))
 
     def transaction(self, make: Callable[[Any], Any]) -> Deferred[list[Any]]:
         """Do several things at once, or none of them; gives a result for each, an exception for one that is in the way.
@@ -199,17 +202,12 @@ class Client:
 
     async def _ensure_path(self, path: str) -> None:
         missing: list[str] = []
-        while True:
-            try:
-                await self.create(path)
+        # Looked for, and not just made: who may not make a node is told so also where there is one.
+        while await self.exists(path) is None:
+            missing.append(path)
+            if path == "/":  # that of a client with another root
                 break
-            except NodeExistsError:
-                break
-            except NoNodeError:
-                if path == "/":
-                    raise
-                missing.append(path)
-                path = parent_of(path)
+            path = parent_of(path)
         for each in reversed(missing):
             try:
                 await self.create(each)
@@ -236,6 +234,4 @@ class Client:
 def _checked(data: object) -> bytes:
     if not isinstance(data, bytes):
         raise PipedError(f"the data of a node must be bytes, not {type(data).__name__}")
-    if len(data) > MOST_DATA:
-        raise PipedError(f"{len(data)} bytes are too many for a node: it holds at most {MOST_DATA}")
     return data

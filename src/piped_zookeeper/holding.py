@@ -11,10 +11,10 @@ from kazoo.exceptions import KazooException
 from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
 
-from piped import Backoff, PipedDependencyService, RuntimeEnvironment, told
+from piped import Backoff, PipedDependencyService, PipedError, RuntimeEnvironment, told
 from piped_zookeeper.candidacy import Candidacy, Held
 from piped_zookeeper.client import Client
-from piped_zookeeper.errors import DisconnectException, TooManyCalls
+from piped_zookeeper.errors import DisconnectException
 from piped_zookeeper.options import HoldingOptions
 
 _log = logging.getLogger("piped.zookeeper")
@@ -71,7 +71,7 @@ class Holding(PipedDependencyService):
                 waits.reset()
             except DisconnectException:  # this is called again with the next connection
                 return
-            except (KazooException, TooManyCalls) as error:
+            except (KazooException, PipedError) as error:
                 _log.error("%s: cannot stand in the queue at %s: %s", self.name, self.options.path, told(error))
             await deferLater(self.runtime_environment.reactor, waits.next())
 
@@ -112,6 +112,6 @@ class Holding(PipedDependencyService):
     async def _withdraw(self, candidacy: Candidacy) -> None:
         try:
             await candidacy.withdraw()
-        except (DisconnectException, KazooException, TooManyCalls) as error:
+        except (KazooException, PipedError) as error:
             # The node goes with the session, or is found again when this stands in the queue anew.
             _log.debug("%s: %s", self.name, told(error))

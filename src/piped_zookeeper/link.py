@@ -68,8 +68,9 @@ class Link:
         self._in_flight = 0
         self._is_connected = self._is_stopping = False
         self._beats: Any = None
-        #: When that was asked for which came back as the last sign of life.
-        self._alive = 0.0
+        #: When the last sign of life that came back was asked for, and when the leader surely knew of one: a follower
+        #: tells it of its clients only now and then, so that the last one could be lost with the follower.
+        self._asked = self._alive = 0.0
         #: Which of the connections it is: what belongs to a former one is not told any more.
         self._connection = 0
 
@@ -224,7 +225,7 @@ class Link:
             return  # which is told
         if error is not None and not isinstance(error, AuthFailedError):
             _log.debug("ZooKeeper has answered a sign of life with %s", told(error))
-        self._alive = sent
+        self._alive, self._asked = (self._asked if self._is_connected else sent), sent
         if not self._is_connected:
             self._is_connected = True
             self._notices.connected()

@@ -109,6 +109,7 @@ class ClientService(PipedService):
                 await link.stop()
             if reason != _RENEW:
                 return reason
+            self._next_event = "connected"
             self._set_limit(self.options.reconnect_timeout, "there was no connection")
 
     def _linked(self) -> Link:

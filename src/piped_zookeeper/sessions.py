@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import socket
-from typing import Any
+from typing import Any, Final
 
 from kazoo.client import KazooClient
 from kazoo.handlers.threading import SequentialThreadingHandler
 from kazoo.protocol.connection import ConnectionHandler
+
+from piped import PipedError, told
+
+#: What servers take (`jute.maxbuffer`), with some room for the head of a message. A server that gets more closes the
+#: connection, which would be lost for everybody.
+MOST_BYTES: Final = 1_040_000
 
 
 class _Threads(SequentialThreadingHandler):  # type: ignore[misc] # kazoo has no types
@@ -47,6 +53,17 @@ class Kazoo(KazooClient):  # type: ignore[misc] # as above
         retry = {"max_tries": -1, "delay": 0.1, "backoff": 2, "max_jitter": 0.4, "max_delay": 2}
         super().__init__(hosts, timeout, handler=self._threads, connection_retry=retry, **options)
         self._connection = _Connection(self, self._conn_retry.copy(), logger=self.logger)
+
+    def _call(self, request: Any, async_object: Any) -> Any:
+        """Refuse what cannot be sent while it concerns one call only: else the connection would be lost for all."""
+        what = type(request).__name__
+        try:
+            size = len(request.serialize())
+        except Exception as error:
+            raise PipedError(f"{what} cannot be sent: {told(error)}") from error
+        if size > MOST_BYTES:
+            raise PipedError(f"{what} cannot be sent: it has {size} bytes, and ZooKeeper takes at most {MOST_BYTES}")
+        return super()._call(request, async_object)
 
     def cut(self) -> None:
         """End the connection as if the network had done it; from any thread."""

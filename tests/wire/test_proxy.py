@@ -92,11 +92,26 @@ def test_an_end_is_passed_on(proxy):
         assert connection.recv(100) == b""
 
 
+def test_who_connects_while_it_is_closed_is_reset():
+    """A client that comes at the last moment finds nobody, and leaves nothing open behind it."""
+    for _ in range(20):
+        with socket.create_server(("127.0.0.1", 0)) as silent, contextlib.ExitStack() as stack:
+            with Proxy(silent.getsockname()[1]) as proxy:
+                late = [stack.enter_context(socket.create_connection(("127.0.0.1", proxy.port), 30)) for _ in range(5)]
+            for connection in late:
+                with pytest.raises(ConnectionResetError):
+                    connection.recv(1)
+
+
 def test_a_server_that_is_away_looks_so():
     """The connection of the client is reset."""
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
-    with Proxy(port) as proxy, contextlib.ExitStack() as stack:
-        connection = stack.enter_context(socket.create_connection(("127.0.0.1", proxy.port), 30))
-        with pytest.raises(ConnectionResetError):
+
+    def connect(proxy):
+        # The reset may come before this has heard that it was connected.
+        with socket.create_connection(("127.0.0.1", proxy.port), 30) as connection:
             connection.recv(1)
+
+    with Proxy(port) as proxy, pytest.raises(ConnectionResetError):
+        connect(proxy)

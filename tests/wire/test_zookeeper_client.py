@@ -4,7 +4,10 @@ import pytest
 from database_stage import until
 from kazoo.client import KazooClient
 from kazoo.exceptions import BadVersionError, NoAuthError, NodeExistsError, NoNodeError, NotEmptyError
+from kazoo.security import make_acl
+from twisted.internet import reactor
 from twisted.internet.defer import CancelledError, gatherResults
+from twisted.internet.task import deferLater
 from twisted.internet.threads import deferToThread
 from zookeeper_stage import OnZooKeeper, rooted
 
@@ -76,11 +79,21 @@ class TestNodes(OnZooKeeper):
             with pytest.raises(kind) as caught:
                 await refused
             assert str(caught.value) == text
-        with pytest.raises(PipedError):
-            client.set("/a", b"x" * 1_000_001)
+        for unfit in [
+            client.set("/a", b"x" * 1_040_000),
+            client.exists("/" + "x" * 1_040_000),
+            client.get("/\ud800"),
+            client.set("/a", b"", version=1 << 40),
+            client.create("/c", acl=["everybody"]),
+            client.transaction(lambda it: [it.create(f"/c{number}", b"x" * 600_000) for number in range(2)]),
+        ]:
+            with pytest.raises(PipedError, match="cannot be sent") as caught:
+                await unfit
+            assert len(str(caught.value)) < 300
         with pytest.raises(PipedError):
             client.get("/../secret")
-        assert await client.exists("/a")  # the connection is as it was
+        assert await client.exists("/a")
+        assert self.events == ["starting", "connected"]  # the connection is as it was
 
     async def test_what_was_read_is_kept_until_it_changes(self):
         """A cached read asks the server once, also for many at a time, and again after somebody else has written."""
@@ -102,7 +115,7 @@ class TestNodes(OnZooKeeper):
             return data, sorted(await client.get_children("/shop", cached=True))
 
         while await changed() != (b"no", ["none", "open"]):
-            pass
+            await deferLater(reactor, 0)  # what is kept is there at once: nobody else would have a turn
         await until(lambda: len(client.reads) <= 2)
         assert await client.exists("/shop/none", cached=True)
 
@@ -142,7 +155,7 @@ class TestNodes(OnZooKeeper):
 
     async def test_many_calls_at_a_time(self):
         """Thousands of calls at a time are done in order; those that are cancelled are for nobody."""
-        await self.made(self.servers)
+        await self.made(self.servers, "", 10)  # in a short one, a busy machine might lose the session meanwhile
         await self.client.ensure_path("/many")
         calls = [self.client.create("/many/n-", sequence=True) for _ in range(3000)]
         cancelled = calls.pop()
@@ -162,3 +175,15 @@ class TestNodes(OnZooKeeper):
         with pytest.raises(NoAuthError):
             await deferToThread(other.get, "/mine")
         assert (await self.client.get("/mine"))[0] == b"x"
+
+    async def test_a_path_that_others_have_made_is_enough(self):
+        """Whoever may only work below a node gets by without the right to make that node."""
+        await self.made(self.servers)
+        other = await self.other()
+        await deferToThread(other.ensure_path, "/leaders/office")
+        await deferToThread(other.set_acls, "/leaders", [make_acl("world", "anyone", read=True)])
+        await self.client.ensure_path("/leaders/office")
+        with pytest.raises(NoAuthError):
+            await self.client.ensure_path("/leaders/another")
+        self.running.dependency("zookeeper.leader.office")
+        await self.running.get("zookeeper.leader.office")

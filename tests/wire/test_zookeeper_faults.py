@@ -173,7 +173,7 @@ class TestFaults(OnZooKeeper):
         await self.made(servers, "", 4, "reuse_session: false")
         first = self.client.session_id
         network.cut()
-        await self.told("starting", "connected", "reconnecting", "reconnected")
+        await self.told("starting", "connected", "reconnecting", "connected")
         assert self.client.session_id not in (None, first)
 
     async def test_what_holds_is_lost_when_its_node_is_deleted(self):

@@ -41,7 +41,7 @@ class OnZooKeeper(TestCase):
     timeout = 60
 
     async def made(
-        self, servers: str, pipelines: str = "", session: float = 2, options: str = "", *plugins: Any
+        self, servers: str, pipelines: str = "", session: float = 4, options: str = "", *plugins: Any
     ) -> Running:
         self.events: list[str] = []
 

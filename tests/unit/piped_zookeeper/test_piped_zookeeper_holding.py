@@ -146,6 +146,22 @@ def test_who_is_deposed_stands_again():
     assert len(tree.children("/office")) == 2
 
 
+def test_who_is_only_written_to_goes_on():
+    """Somebody who writes the node of a holder deposes nobody, and who deletes it then still does."""
+    tree = Tree()
+    first, second = (Process(tree, needs=OFFICE) for _ in range(2))
+    settle(first, second)
+    held = first.held.get_resource()
+    for _ in range(2):
+        tree.set(held.node, b"looked after")
+        settle(first, second)
+        assert held.is_held
+    assert (first.held.is_ready, second.held.is_ready) == (True, False)
+    tree.delete(held.node)
+    settle(first, second)
+    assert (first.held.is_ready, second.held.is_ready) == (False, True)
+
+
 def test_nobody_who_does_not_need_it_stands():
     """A process in which nothing depends on a leader does not take it from the others."""
     tree = Tree()

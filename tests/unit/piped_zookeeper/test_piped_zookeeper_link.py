@@ -169,6 +169,16 @@ def test_by_the_clock_it_knows_what_it_cannot_have_heard(after, is_certain):
     assert stage.link.is_certain is is_certain
 
 
+@pytest.mark.parametrize(("after", "is_certain"), [(5.9, True), (6.1, False)])
+def test_a_sign_of_life_that_only_a_follower_knows_of_counts_for_nothing(after, is_certain):
+    """A server that dies may not have told the others of the last one: only the one before it is sure."""
+    stage = Stage().connect()
+    stage.reactor.advance(3)
+    stage.reactor.settle()
+    stage.reactor.rightNow += after
+    assert stage.link.is_certain is is_certain
+
+
 def test_what_belongs_to_a_former_connection_is_not_told():
     """A sign of life that comes late makes no connection of one that is lost."""
     stage = Stage()

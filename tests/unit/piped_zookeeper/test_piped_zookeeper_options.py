@@ -52,7 +52,7 @@ def test_servers_are_written_as_text_or_as_a_list(written, hosts):
         ('{servers: "a/../b"}', "a dot, or two dots"),
         ("{servers: a, events: {conected: p}}", "did you mean 'connected'?"),
         ("{servers: a, default_acls: []}", "write default_encoded_acls"),
-        ("{servers: a, default_encoded_acls: [{scheme: world, perms: 64}]}", "must allow something"),
+        ("{servers: a, default_encoded_acls: [{scheme: world, perms: 64}]}", "from 1 to 31"),
         ("{servers: a, default_encoded_acls: [{scheme: world, perms: raed}]}", "'read'"),
         ("{servers: a, session_timeout: 0}", "above 0"),
         ("{servers: a, auth: [{scheme: digest}]}", "a scheme and an identity"),

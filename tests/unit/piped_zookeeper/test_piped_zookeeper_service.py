@@ -93,7 +93,11 @@ def test_without_reuse_each_connection_has_a_session_of_its_own():
     assert process.clients[0].is_stopped
     process.connect()
     assert process.client.get_resource().session_id != before
-    assert process.events == ["starting", "connected", "reconnecting", "reconnected"]
+    # It is a new session, without the ephemeral nodes of the former one; and the next one is so, too.
+    assert process.events == ["starting", "connected", "reconnecting", "connected"]
+    process.lose()
+    process.connect()
+    assert process.events[4:] == ["reconnecting", "connected"]
 
 
 def test_what_kazoo_gives_up_is_begun_anew(caplog):
