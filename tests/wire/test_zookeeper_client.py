@@ -92,6 +92,8 @@ class TestNodes(OnZooKeeper):
             assert len(str(caught.value)) < 300
         with pytest.raises(PipedError):
             client.get("/../secret")
+        with pytest.raises(PipedError, match="/ is not deleted"):
+            client.delete_recursive("/")
         assert await client.exists("/a")
         assert self.events == ["starting", "connected"]  # the connection is as it was
 
