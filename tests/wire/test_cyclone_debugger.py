@@ -8,6 +8,7 @@ from urllib.parse import urlencode, urlsplit
 
 import pytest
 from commands import EXAMPLES, Running, wait_until
+from selenium.common.exceptions import StaleElementReferenceException
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.wait import WebDriverWait
@@ -260,7 +261,8 @@ def test_the_log_says_who_may_debug(running):
 def test_the_example_in_a_browser(driver, running):
     """Notes are taken by a form with its token, told to WebSockets, counted by a pipeline, and given to programs."""
     url = url_of(running, "notes")
-    wait = WebDriverWait(driver, 60)
+    # A page may go while it is looked at, when a form is sent.
+    wait = WebDriverWait(driver, 60, ignored_exceptions=[StaleElementReferenceException])
 
     # Average of nothing: a failure to look into, behind a protection against forged requests.
     driver.get(f"{url}/average")
