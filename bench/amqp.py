@@ -85,7 +85,7 @@ class Bench:
             properties = pika.BasicProperties(delivery_mode=2, reply_to="out", correlation_id=str(number))
             self.channel.basic_publish("", "in", body, properties)
         while self.waiting("in") < count:
-            time.sleep(0.05)
+            time.sleep(0.05)  # the broker tells of it only when it is asked
 
     def waiting(self, queue: str) -> int:
         return int(self.channel.queue_declare(queue, passive=True).method.message_count)
@@ -129,7 +129,7 @@ class Bench:
         while (sent := self.waiting("out")) < count:
             if time.monotonic() > deadline:
                 raise SystemExit(f"{name} has sent {sent} of {count} messages on")
-            time.sleep(0.05)
+            time.sleep(0.05)  # as above
 
     def memory(self, count: int) -> None:
         """Print what Piped takes while very many messages wait."""
@@ -139,7 +139,7 @@ class Bench:
             while (waiting := self.waiting("in")) > count // 10:
                 if waiting < count * 0.95:
                     sizes.append(watched.memory_info().rss / 1e6)
-                time.sleep(0.5)
+                time.sleep(0.5)  # between two looks
         print(f"{count:,} messages waiting: {min(sizes):.0f} MB at least, {max(sizes):.0f} MB at most", flush=True)
 
 

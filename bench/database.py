@@ -22,9 +22,9 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from servers import postgres  # noqa: E402 - it needs the path above
 from sqlalchemy import Engine, column, create_engine, insert, table, text  # noqa: E402 - after the reactor
-from twisted.internet import reactor  # noqa: E402
-from twisted.internet.defer import Deferred  # noqa: E402
-from twisted.python.failure import Failure  # noqa: E402
+from twisted.internet import reactor  # noqa: E402 - as above
+from twisted.internet.defer import Deferred  # noqa: E402 - as above
+from twisted.python.failure import Failure  # noqa: E402 - as above
 
 from piped import RuntimeEnvironment  # noqa: E402
 from piped.config.gathering import gather_text  # noqa: E402

@@ -11,9 +11,9 @@ from twisted.internet import asyncioreactor
 asyncioreactor.install(uvloop.new_event_loop())
 
 import pika  # noqa: E402 - the reactor has to be chosen before
-from measuring import CALLS, PREFETCH, work  # noqa: E402
-from pika.adapters.twisted_connection import TwistedProtocolConnection  # noqa: E402
-from twisted.internet import defer, endpoints, reactor, task  # noqa: E402
+from measuring import CALLS, PREFETCH, work  # noqa: E402 - as above
+from pika.adapters.twisted_connection import TwistedProtocolConnection  # noqa: E402 - as above
+from twisted.internet import defer, endpoints, reactor, task  # noqa: E402 - as above
 
 job = work()
 DURABLE = pika.BasicProperties(delivery_mode=2)
